@@ -1,0 +1,1 @@
+//! Every room's settings, read once and checked.

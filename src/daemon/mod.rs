@@ -1,0 +1,1 @@
+//! Builds the house from its config, runs and stops it.

@@ -1,0 +1,1 @@
+//! Record to domain event; the table of decoders.

@@ -1,0 +1,1 @@
+//! One attempt: target and event in, outcome out.

@@ -1,0 +1,1 @@
+//! Loop 2: lanes to HTTP to settled.

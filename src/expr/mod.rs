@@ -1,0 +1,1 @@
+//! CEL and templates: pure functions of what is in scope.

@@ -1,0 +1,3 @@
+//! Loop 1: Kafka to lanes.
+
+pub mod settings;

@@ -1,0 +1,3 @@
+//! The room that names rdkafka: consumer group, in-process broker, writer.
+
+pub mod settings;

@@ -1,0 +1,3 @@
+//! One subscription: signals in, effects out.
+
+pub mod settings;

@@ -1,0 +1,1 @@
+//! Domain event to integration events.

@@ -1,0 +1,1 @@
+//! Event to subscriptions, and why not.

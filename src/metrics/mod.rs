@@ -1,0 +1,1 @@
+//! All metrics, listed; the only room that names the metrics crate.

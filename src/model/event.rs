@@ -1,0 +1,70 @@
+//! What a record becomes: a domain event inside the house, integration events that leave it.
+
+use crate::model::id::EventId;
+use crate::model::record::{Origin, Record};
+use crate::model::subscription::Format;
+use crate::model::time::Timestamp;
+use bytes::Bytes;
+use serde_json::Value;
+use std::sync::{Arc, OnceLock};
+
+/// A decoded record: `payload` and its surroundings.
+#[derive(Clone, Debug)]
+pub struct DomainEvent<'r> {
+    /// The record it was decoded from: key, headers, origin.
+    pub record: &'r Record,
+    /// The decoded value; null for a tombstone. Numbers keep their exact text.
+    pub payload: Value,
+}
+
+/// What leaves the house: a CloudEvents 1.0 event in memory, plus tenant and ordering key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IntegrationEvent {
+    /// Its identity towards every receiver.
+    pub id: EventId,
+    /// The record it was made of.
+    pub origin: Origin,
+    /// The mapping that made it.
+    pub mapping: Arc<str>,
+    /// Position among all events of the record: mappings in order, then item index.
+    pub ord: u32,
+    /// CloudEvents `source`: a non-empty URI-reference.
+    pub source: Arc<str>,
+    /// CloudEvents `type`: non-empty.
+    pub event_type: Arc<str>,
+    /// CloudEvents `subject`; not empty when present.
+    pub subject: Option<String>,
+    /// CloudEvents `time`.
+    pub time: Timestamp,
+    /// The tenant whose subscriptions may see it; `None`: those without tenant.
+    pub tenant: Option<String>,
+    /// The ordering key; `None`: no order is asked for.
+    pub key: Option<String>,
+    /// The W3C `traceparent` of the record, when it had a valid one.
+    pub traceparent: Option<String>,
+    /// The data, JSON.
+    pub data: Value,
+}
+
+/// An integration event on its way to its subscriptions, with each body rendered at most once and shared.
+#[derive(Debug)]
+pub struct Emitted {
+    /// The event.
+    pub event: IntegrationEvent,
+    bodies: [OnceLock<Bytes>; Format::ALL.len()],
+}
+
+// === impl Emitted ===
+
+impl Emitted {
+    /// Wraps an event of which nothing is rendered yet.
+    #[must_use]
+    pub fn new(event: IntegrationEvent) -> Self {
+        Self { event, bodies: [const { OnceLock::new() }; Format::ALL.len()] }
+    }
+
+    /// The body in `format`; `render` makes it for the first who asks.
+    pub fn body(&self, format: Format, render: impl FnOnce(&IntegrationEvent) -> Bytes) -> Bytes {
+        self.bodies[format as usize].get_or_init(|| render(&self.event)).clone()
+    }
+}

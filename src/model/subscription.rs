@@ -1,0 +1,216 @@
+//! A subscription: a subscriber's standing order. Endpoint, what, and how.
+
+use crate::model::id::Sid;
+use crate::model::secret::{Secret, SigningSecret};
+use crate::model::time::Timestamp;
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+/// A subscriber's standing order. Every value was checked by its reader (`subscriptions::written`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscription {
+    /// Its key in the store.
+    pub sid: Sid,
+    /// Its id towards users: `sub_` + ULID, or the name a declared one was given.
+    pub id: String,
+    /// Whose events it sees; cannot change.
+    pub tenant: Tenant,
+    /// A name for people.
+    pub name: Option<String>,
+    /// A sentence for people.
+    pub description: Option<String>,
+    /// Free text by key, for whoever owns it.
+    pub metadata: BTreeMap<String, String>,
+    /// The endpoint, as parsed and judged by the egress guard.
+    pub url: url::Url,
+    /// Type patterns, at least one (PT-1).
+    pub types: Vec<String>,
+    /// A CEL expression over `event`; `None`: all.
+    pub filter: Option<String>,
+    /// The body's format.
+    pub format: Format,
+    /// Static headers; never one of ours (SW-22).
+    pub headers: Vec<(String, String)>,
+    /// How requests are authorised.
+    pub auth: Option<Auth>,
+    /// The signature scheme.
+    pub signing: Signing,
+    /// Signing secrets, newest first; at least one.
+    pub secrets: Vec<SigningSecret>,
+    /// Deadline of a whole exchange; `None`: the default of `delivery.timeout`.
+    pub timeout: Option<Duration>,
+    /// Attempts at the same time; `None`: the default of `delivery.concurrency`.
+    pub concurrency: Option<u16>,
+    /// When to try again; `None`: the default of `delivery.retry`.
+    pub retry: Option<Retry>,
+    /// What it is allowed to do now.
+    pub status: Status,
+    /// Whether it stands in a file and is read-only in the API.
+    pub declared: bool,
+    /// Grows by one at every change; the `ETag`.
+    pub version: u64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it last changed.
+    pub updated: Timestamp,
+}
+
+/// Whose events a subscription sees.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tenant {
+    /// Events without tenant only.
+    None,
+    /// Events of this tenant only.
+    One(String),
+    /// All events (`*`); for operators.
+    All,
+}
+
+/// The body formats by name (FMT-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Format {
+    /// Structured CloudEvents JSON; the default.
+    CloudEvents,
+    /// Data in the body, attributes in `ce-*` headers.
+    CloudEventsBinary,
+    /// Standard Webhooks: `{type, timestamp, data}`.
+    Standard,
+    /// The data alone.
+    Raw,
+}
+
+/// The signature schemes by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Signing {
+    /// Standard Webhooks v1: HMAC-SHA256, secrets `whsec_`.
+    Standard,
+    /// Standard Webhooks v1a: ed25519, secrets `whsk_`.
+    Ed25519,
+}
+
+/// How requests are authorised.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Auth {
+    /// `Authorization: Bearer ...`
+    Bearer(Secret),
+    /// `Authorization: Basic ...`
+    Basic {
+        /// The user's name; no colon.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A header of the subscriber's choice.
+    Header {
+        /// The header's name.
+        name: String,
+        /// Its value.
+        value: Secret,
+    },
+}
+
+/// When a failed delivery is tried again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// Waits after the first, second, ... failure; the last repeats. At least one.
+    pub schedule: Vec<Duration>,
+    /// A failed attempt of a delivery older than this ends it.
+    pub max_age: Duration,
+    /// Share of each wait by which it is varied up and down: 0.0..=1.0.
+    pub jitter: f64,
+}
+
+/// What a subscription is allowed to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The state.
+    pub state: State,
+    /// Why, for people.
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The states of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Deliveries are attempted.
+    Active,
+    /// Nothing is attempted until somebody enables it: the endpoint said 410.
+    Disabled,
+}
+
+// === impl Format ===
+
+impl Format {
+    /// Every format, for tables.
+    pub const ALL: [Self; 4] = [Self::CloudEvents, Self::CloudEventsBinary, Self::Standard, Self::Raw];
+
+    /// The name as users write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CloudEvents => "cloudevents",
+            Self::CloudEventsBinary => "cloudevents-binary",
+            Self::Standard => "standard",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+// === impl Signing ===
+
+impl Signing {
+    /// Every scheme, for tables.
+    pub const ALL: [Self; 2] = [Self::Standard, Self::Ed25519];
+
+    /// The name as users write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Ed25519 => "ed25519",
+        }
+    }
+}
+
+// === impl Auth ===
+
+impl Auth {
+    /// The kind as the API shows it; the rest is never returned.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Bearer(_) => "bearer",
+            Self::Basic { .. } => "basic",
+            Self::Header { .. } => "header",
+        }
+    }
+}
+
+// === impl Tenant ===
+
+impl fmt::Display for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("(none)"),
+            Self::One(tenant) => f.write_str(tenant),
+            Self::All => f.write_str("*"),
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Every state, for tables.
+    pub const ALL: [Self; 2] = [Self::Active, Self::Disabled];
+
+    /// The name as users read it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+        }
+    }
+}

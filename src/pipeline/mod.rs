@@ -1,0 +1,1 @@
+//! One generation of decode, map and match.

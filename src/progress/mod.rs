@@ -1,0 +1,1 @@
+//! One partition: admitted, settled, watermark, epoch.

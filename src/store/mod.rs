@@ -1,0 +1,3 @@
+//! Everything durable: opens the store and hands out its tables.
+
+pub mod settings;

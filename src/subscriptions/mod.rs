@@ -1,0 +1,1 @@
+//! All subscriptions, compiled, in memory.

@@ -1,0 +1,3 @@
+//! Both listeners: API and operations.
+
+pub mod settings;
