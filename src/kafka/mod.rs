@@ -1,3 +1,6 @@
 //! The room that names rdkafka: consumer group, in-process broker, writer.
 
+pub mod broker;
+pub mod properties;
 pub mod settings;
+pub mod writer;
