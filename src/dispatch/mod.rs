@@ -1,1 +1,133 @@
-//! Loop 2: lanes to HTTP to settled.
+//! Loop 2: lanes with work become attempts, attempts become outcomes, time wakes lanes.
+//!
+//! A lane that has work gets runners, at most as many as it has slots. A runner makes one attempt after the
+//! other and ends when its lane has none to start, so a busy lane costs no hand-over between tasks and an idle
+//! one costs nothing. What an outcome means is the lane's business, what becomes of it the cell's.
+
+mod timers;
+
+use crate::deliver;
+use crate::dispatch::timers::Timers;
+use crate::egress::client::HttpTransport;
+use crate::lane::signal::{Finished, Start, What};
+use crate::metrics::Metrics;
+use crate::model::event::Emitted;
+use crate::model::time::Timestamp;
+use crate::runtime::clock;
+use crate::runtime::shutdown::Shutdown;
+use crate::store::Store;
+use crate::subscriptions::cell::{Cell, Dispatcher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error};
+
+/// Makes attempts for all lanes.
+pub struct Dispatch {
+    crew: Arc<Crew>,
+    tasks: TaskTracker,
+    runtime: Handle,
+    timers: Timers,
+    cut: Shutdown,
+}
+
+/// What every runner needs.
+struct Crew {
+    transport: HttpTransport,
+    store: Store,
+    metrics: Metrics,
+}
+
+// === impl Dispatch ===
+
+impl Dispatch {
+    /// Dispatches on the runtime that this is called in.
+    #[must_use]
+    pub fn new(transport: HttpTransport, store: Store, metrics: Metrics) -> Arc<Self> {
+        let crew = Arc::new(Crew { transport, store, metrics });
+        let (tasks, runtime) = (TaskTracker::new(), Handle::current());
+        Arc::new(Self { crew, tasks, runtime, timers: Timers::default(), cut: Shutdown::default() })
+    }
+
+    /// Wakes lanes when their time has come; ends when everything is cut off.
+    pub async fn keep_time(&self) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.cut.stopped() => return,
+                cell = self.timers.next() => cell.tick(),
+            }
+        }
+    }
+
+    /// Waits for attempts that are out, `at_most` so long, then cuts off what is left. Lanes must have been told
+    /// to stop.
+    pub async fn stop(&self, at_most: Duration) {
+        self.tasks.close();
+        if tokio::time::timeout(at_most, self.tasks.wait()).await.is_err() {
+            self.cut.stop();
+            self.tasks.wait().await;
+        }
+        self.cut.stop();
+    }
+}
+
+impl Dispatcher for Dispatch {
+    fn run(&self, cell: Arc<Cell>) {
+        let runner = run(Arc::clone(&self.crew), cell, self.cut.clone());
+        self.tasks.spawn_on(runner, &self.runtime);
+    }
+
+    fn wake(&self, cell: &Arc<Cell>, at: Timestamp) {
+        self.timers.add(at, cell);
+    }
+}
+
+/// Makes one attempt after the other until the lane has none to start.
+async fn run(crew: Arc<Crew>, cell: Arc<Cell>, cut: Shutdown) {
+    while let Some(start) = cell.next() {
+        let Some(event) = crew.event(&cell, &start).await else { continue };
+        let outcome = tokio::select! {
+            biased;
+            () = cut.stopped() => return, // parked already: its row is durable, its outcome unknown
+            outcome = crew.attempt(&cell, &event) => outcome,
+        };
+        cell.finished(Finished { attempt: start.attempt, outcome, event });
+    }
+}
+
+// === impl Crew ===
+
+impl Crew {
+    async fn event(&self, cell: &Arc<Cell>, start: &Start) -> Option<Arc<Emitted>> {
+        let key = match &start.what {
+            What::First(event) => return Some(Arc::clone(event)),
+            What::Retry(key) => key.clone(),
+        };
+        self.metrics.retry();
+        let (store, wanted) = (self.store.clone(), key.clone());
+        match tokio::task::spawn_blocking(move || store.ledger_event(&wanted)).await {
+            Ok(Ok(Some(event))) => return Some(Arc::new(Emitted::new(event))),
+            Ok(Ok(None)) => error!(subscription = %cell.sid, "a ledger row has no event"),
+            Ok(Err(error)) => error!(subscription = %cell.sid, %error, "a ledger row cannot be read"),
+            Err(error) => error!(subscription = %cell.sid, %error, "reading a ledger row was cut off"),
+        }
+        cell.unreadable(start.attempt, &key);
+        None
+    }
+
+    async fn attempt(&self, cell: &Cell, event: &Emitted) -> crate::model::outcome::Outcome {
+        let (target, before) = (cell.target(), Instant::now());
+        self.metrics.in_flight_attempts(1);
+        let outcome = deliver::attempt(&self.transport, &target, event, clock::now()).await;
+        self.metrics.in_flight_attempts(-1);
+        self.metrics.attempted(&outcome, before.elapsed());
+        if outcome.accepted() {
+            self.metrics.delivery_age(clock::now().since(event.event.origin.timestamp));
+        } else {
+            debug!(subscription = %cell.sid, event = %event.event.id, %outcome, "attempt failed");
+        }
+        outcome
+    }
+}

@@ -1,3 +1,337 @@
-//! Loop 1: Kafka to lanes.
+//! Loop 1: Kafka to lanes, on one thread of its own.
+//!
+//! Polls the group, passes each record through the rules, offers what it becomes to the lanes, and commits what
+//! is settled. Back-pressure is a pause with a reason; polling goes on through it. What cannot be taken yet is
+//! held, in order, one partition apart from the other; nothing is dropped.
 
+mod commit;
+mod keeper;
+mod partition;
 pub mod settings;
+
+use crate::intake::commit::Commits;
+use crate::intake::keeper::Keeper;
+use crate::intake::partition::{Admit, Held};
+use crate::intake::settings::IntakeSettings;
+use crate::kafka::group::{Group, GroupError, Polled};
+use crate::kafka::settings::KafkaSettings;
+use crate::model::record::{Record, TopicPartition};
+use crate::pipeline::Pipeline;
+use crate::progress::gate::{Gate, Reason, Resume};
+use crate::progress::partitions::Partitions;
+use crate::runtime::clock;
+use crate::runtime::shutdown::Shutdown;
+use crate::runtime::status::{Board, Health, PartitionReport};
+use crate::store::space::Space;
+use crate::subscriptions::Directory;
+use arc_swap::ArcSwap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::{error, info, warn};
+
+/// How often pauses are looked at again.
+const TICK: Duration = Duration::from_millis(100);
+/// How often offsets are committed and the board is written.
+const BEAT: Duration = Duration::from_secs(1);
+/// How often the cluster is asked for topics that a pattern may match.
+const LOOK: Duration = Duration::from_secs(15);
+/// How long without any broker until readiness says so.
+const AWAY: Duration = Duration::from_secs(10);
+
+/// What intake works with.
+pub struct Intake {
+    /// The rules in force; swapped whole.
+    pub pipeline: Arc<ArcSwap<Pipeline>>,
+    /// Who gets what.
+    pub directory: Arc<Directory>,
+    /// How far each partition is.
+    pub partitions: Arc<Partitions>,
+    /// Where it reports.
+    pub board: Board,
+    /// When it stops.
+    pub shutdown: Shutdown,
+    /// Its bounds.
+    pub settings: IntakeSettings,
+    /// How long a drain may take when partitions go.
+    pub drain: Duration,
+}
+
+/// Intake could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// The consumer could not be made or subscribed.
+    #[error("the kafka consumer cannot start")]
+    Start(#[from] GroupError),
+}
+
+/// The loop's own state.
+struct Loop {
+    group: Group,
+    admit: Admit,
+    commits: Commits,
+    gate: Gate,
+    /// What could not be taken yet, by partition, in order.
+    held: HashMap<TopicPartition, VecDeque<Held>>,
+    paused: BTreeMap<TopicPartition, Reason>,
+    topics: BTreeSet<String>,
+    looked: Option<Instant>,
+    connected: Instant,
+    complained: Option<Instant>,
+    parts: Intake,
+}
+
+// === impl Intake ===
+
+impl Intake {
+    /// Runs until the stop, on the calling thread. At the end everything that was admitted is settled or parked,
+    /// what may be committed is committed, and the group is left.
+    ///
+    /// # Errors
+    /// The consumer could not be made: what the properties say is refused by librdkafka.
+    pub fn run(self, kafka: &KafkaSettings) -> Result<(), IntakeError> {
+        let commits = Commits::new(self.directory.hands().store.id(), Arc::clone(&self.partitions));
+        let keeper = Keeper {
+            partitions: Arc::clone(&self.partitions),
+            directory: Arc::clone(&self.directory),
+            commits: commits.clone(),
+            drain: self.drain,
+        };
+        let group = Group::new(kafka, &commits.instance(), Arc::new(keeper))?;
+        let gate = Gate { bytes: self.settings.bytes_in_flight, records: self.settings.open_records_per_partition };
+        let admit = Admit::new(Arc::clone(&self.directory), Arc::clone(&self.partitions));
+        let now = Instant::now();
+        let mut running = Loop {
+            group,
+            admit,
+            commits,
+            gate,
+            held: HashMap::new(),
+            paused: BTreeMap::new(),
+            topics: BTreeSet::new(),
+            looked: None,
+            connected: now,
+            complained: None,
+            parts: self,
+        };
+        running.go_round();
+        running.group.leave();
+        Ok(())
+    }
+}
+
+// === impl Loop ===
+
+impl Loop {
+    fn go_round(&mut self) {
+        let (mut ticked, mut beaten) = (Instant::now(), Instant::now());
+        while !self.parts.shutdown.stopping() {
+            if let Some(polled) = self.group.poll(TICK) {
+                self.take(polled);
+            }
+            if ticked.elapsed() >= TICK {
+                self.retry_held();
+                self.look_at_pauses(ticked.elapsed());
+                ticked = Instant::now();
+            }
+            if beaten.elapsed() >= BEAT || self.looked.is_none() {
+                self.look_for_topics();
+                self.commits.send(&self.group);
+                self.report();
+                beaten = Instant::now();
+            }
+        }
+    }
+
+    fn take(&mut self, polled: Polled) {
+        match polled {
+            Polled::Record(record) => self.record(record),
+            Polled::Assigned(partitions) => {
+                for (at, offset) in partitions {
+                    self.parts.partitions.open(&at, offset);
+                    self.commits.begin(&at, offset);
+                }
+            }
+            Polled::Revoked(partitions) => {
+                for at in partitions {
+                    self.held.remove(&at);
+                    self.paused.remove(&at);
+                    self.commits.end(&at);
+                }
+            }
+            Polled::OutOfRange => self.rescue(),
+            Polled::Trouble(what) => self.complain(&what),
+        }
+    }
+
+    fn record(&mut self, record: Record) {
+        let at = record.origin.topic_partition();
+        self.connected = Instant::now();
+        if let Some(held) = self.held.get_mut(&at) {
+            held.push_back(Held::Record(record));
+            return;
+        }
+        let open_bytes = self.parts.partitions.bytes();
+        let shut = match self.admit.record(&self.parts.pipeline.load(), record) {
+            Some(left) => {
+                self.held.entry(at.clone()).or_default().extend(left);
+                Some(Reason::Store)
+            }
+            None => self.parts.partitions.with(&at, |progress| self.gate.shut(progress, open_bytes)).flatten(),
+        };
+        if let Some(reason) = shut {
+            self.pause(at, reason);
+        }
+    }
+
+    fn pause(&mut self, at: TopicPartition, reason: Reason) {
+        if !self.paused.contains_key(&at)
+            && let Err(error) = self.group.pause(std::slice::from_ref(&at))
+        {
+            warn!(topic = %at.topic, partition = at.partition, %error, "pause");
+        }
+        self.paused.insert(at, reason);
+    }
+
+    /// Offers again what was held, in order, as far as it is taken.
+    fn retry_held(&mut self) {
+        let pipeline = self.parts.pipeline.load_full();
+        for (at, held) in &mut self.held {
+            while let Some(first) = held.pop_front() {
+                if self.parts.shutdown.stopping() || !self.parts.partitions.is_open(at) {
+                    held.push_front(first);
+                    break;
+                }
+                if let Some(left) = self.admit.again(&pipeline, first) {
+                    for one in left.into_iter().rev() {
+                        held.push_front(one);
+                    }
+                    break;
+                }
+            }
+        }
+        self.held.retain(|_, held| !held.is_empty());
+    }
+
+    /// Pauses and resumes as budgets, ledgers and the store say.
+    fn look_at_pauses(&mut self, since: Duration) {
+        if self.parts.directory.hands().store.space() == Space::Hard {
+            for at in self.parts.partitions.assigned() {
+                self.pause(at, Reason::Store);
+            }
+        }
+        let reasons: BTreeSet<Reason> = self.paused.values().copied().collect();
+        for reason in &reasons {
+            self.parts.directory.hands().metrics.backpressure(*reason, since);
+        }
+        let store_full = self.parts.directory.hands().store.space() == Space::Hard;
+        let open_bytes = self.parts.partitions.bytes();
+        let may = |at: &TopicPartition| {
+            let resume = self.parts.partitions.with(at, |progress| self.gate.may_resume(progress, open_bytes));
+            !store_full && !self.held.contains_key(at) && resume == Some(Resume::Yes)
+        };
+        let free = self.paused.keys().filter(|at| may(at)).cloned().collect::<Vec<_>>();
+        if free.is_empty() {
+            return;
+        }
+        if let Err(error) = self.group.resume(&free) {
+            warn!(%error, "resume");
+        }
+        for at in &free {
+            self.paused.remove(at);
+        }
+    }
+
+    /// Subscribes to the topics that the rules read and that are there; asks the cluster when a rule has a pattern.
+    fn look_for_topics(&mut self) {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return;
+        }
+        let pipeline = self.parts.pipeline.load();
+        let first = self.looked.is_none();
+        let existing = match pipeline.has_patterns() {
+            false => Vec::new(),
+            true => match self.group.topics(Duration::from_secs(2)) {
+                Ok(existing) => existing,
+                Err(error) => {
+                    self.complain(&format!("cannot list the cluster's topics: {error}"));
+                    if !first {
+                        return;
+                    }
+                    Vec::new()
+                }
+            },
+        };
+        let wanted = pipeline.topics(&existing);
+        self.looked = Some(Instant::now());
+        if wanted == self.topics || wanted.is_empty() {
+            return;
+        }
+        match self.group.subscribe(&wanted.iter().map(String::as_str).collect::<Vec<_>>()) {
+            Ok(()) => info!(topics = ?wanted, "subscribed"),
+            Err(error) => error!(%error, "the topics were not taken"),
+        }
+        self.topics = wanted;
+    }
+
+    /// Moves positions that the log does not hold any more, and says so.
+    fn rescue(&mut self) {
+        let assigned = self.parts.partitions.assigned().into_iter();
+        let positions = assigned.filter_map(|at| {
+            let position = self.parts.partitions.with(&at, |progress| progress.position())?;
+            Some((at, position))
+        });
+        match self.group.rescue(&positions.collect::<Vec<_>>()) {
+            Ok(jumps) => {
+                for jump in jumps {
+                    error!(topic = %jump.at.topic, partition = jump.at.partition, from = jump.from, to = jump.to,
+                        "the log does not hold this position any more; going on at its beginning");
+                    self.parts.partitions.open(&jump.at, jump.to);
+                    self.commits.begin(&jump.at, jump.to);
+                }
+            }
+            Err(error) => self.complain(&format!("cannot look up what the log holds: {error}")),
+        }
+    }
+
+    /// Logs trouble that librdkafka goes on to mend, at most once in ten seconds.
+    fn complain(&mut self, what: &str) {
+        if self.complained.is_none_or(|last| last.elapsed() > AWAY) {
+            warn!("kafka: {what}");
+            self.complained = Some(Instant::now());
+        }
+    }
+
+    /// Writes the board: partitions, health, the reason of a pause.
+    fn report(&mut self) {
+        let seen = self.group.seen();
+        if seen.connected == Some(true) {
+            self.connected = Instant::now();
+        }
+        let mut partitions = BTreeMap::new();
+        for at in self.parts.partitions.assigned() {
+            let end = seen.ends.get(&(at.topic.to_string(), at.partition)).copied();
+            let report = self.parts.partitions.with(&at, |progress| PartitionReport {
+                position: progress.position(),
+                watermark: progress.watermark(),
+                end: end.map(|end| end.max(progress.position())),
+                unsettled: progress.unsettled(),
+                oldest: progress.oldest(),
+            });
+            partitions.extend(report.map(|report| (at, report)));
+        }
+        let health = match (seen.connected, partitions.is_empty()) {
+            (Some(true), false) => Health::Good,
+            (Some(true), true) => Health::Bad("no partition is assigned: do the topics exist?".into()),
+            _ if self.connected.elapsed() < AWAY && !partitions.is_empty() => Health::Good,
+            _ => Health::Bad("no broker answers".into()),
+        };
+        let backpressure = self.paused.values().max().map(|reason| reason.as_str());
+        self.parts.board.update(|report| {
+            report.kafka = health;
+            report.partitions = partitions;
+            report.intake_beat = clock::now();
+            report.backpressure = backpressure;
+        });
+    }
+}

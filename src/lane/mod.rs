@@ -18,9 +18,8 @@ use crate::lane::settings::DeliverySettings;
 use crate::lane::signal::{Answer, AttemptId, Dying, Effect, Finished, Of, Row, Start, What};
 use crate::lane::verdict::Verdict;
 use crate::model::delivery::{LedgerHead, LedgerKey, Offer, Ticket};
-use crate::model::event::Emitted;
 use crate::model::id::Sid;
-use crate::model::outcome::Outcome;
+use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -67,6 +66,8 @@ pub enum Gate {
     Open,
     /// They do not: the subscription is disabled. Its rows stay and are not tried.
     Disabled,
+    /// First attempts do, retries do not: the process is about to stop.
+    Draining,
     /// They do not: the process stops.
     Stopping,
     /// They do not: the subscription is gone.
@@ -142,7 +143,8 @@ impl Lane {
     /// The next attempt to make, if a slot is free and something may go. A due retry comes before fresh work, but
     /// retries leave half of the slots to it.
     pub fn start(&mut self, now: Timestamp) -> Option<Start> {
-        if self.gate != Gate::Open || self.flight.len() >= usize::from(self.settings.concurrency) {
+        let free = self.flight.len() < usize::from(self.settings.concurrency);
+        if !matches!(self.gate, Gate::Open | Gate::Draining) || !free {
             return None;
         }
         if self.hold.is_some_and(|until| until > now) {
@@ -151,7 +153,8 @@ impl Lane {
         self.hold = None;
         let retries = self.flight.values().filter(|flight| flight.kind == Kind::Retry).count();
         let half = (usize::from(self.settings.concurrency) / 2).max(1);
-        if (self.queue.is_empty() || retries < half)
+        if self.gate == Gate::Open
+            && (self.queue.is_empty() || retries < half)
             && let Some((key, head)) = self.ledger.take_due(now)
         {
             let first = if head.attempts == 0 { now } else { head.first };
@@ -201,6 +204,19 @@ impl Lane {
         }
     }
 
+    /// Whether another runner is worth its while, beside `runners` that are at work already.
+    #[must_use]
+    pub fn wants_runner(&self, runners: usize, now: Timestamp) -> bool {
+        let slots = usize::from(self.settings.concurrency);
+        let held = self.hold.is_some_and(|until| until > now);
+        let work = match self.gate {
+            Gate::Open => !self.queue.is_empty() || self.ledger.next_due().is_some_and(|due| due <= now),
+            Gate::Draining => !self.queue.is_empty(),
+            Gate::Disabled | Gate::Stopping | Gate::Deleted => false,
+        };
+        !held && work && runners < slots && self.flight.len() < slots
+    }
+
     /// When [`Lane::tick`] or [`Lane::start`] must be called next although nothing else happens.
     #[must_use]
     pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
@@ -241,7 +257,19 @@ impl Lane {
         self.park(cut, now, effects);
     }
 
-    /// Shuts the gate for good; what is live stays, to be drained or cut.
+    /// Forgets what is queued of a partition that was lost: it is read again by whoever has it now.
+    pub fn forget(&mut self, at: &TopicPartition) {
+        self.queue.retain(|offer| offer.ticket.at != *at);
+    }
+
+    /// Starts no more retries, so that what is queued can drain.
+    pub fn drain(&mut self) {
+        if self.gate == Gate::Open {
+            self.gate = Gate::Draining;
+        }
+    }
+
+    /// Starts nothing any more; what is live stays, to be cut.
     pub fn stop(&mut self) {
         self.gate = Gate::Stopping;
     }
@@ -251,7 +279,8 @@ impl Lane {
         if self.gate == Gate::Open {
             self.gate = Gate::Disabled;
         }
-        self.park(self.queue.drain(..).collect::<Vec<_>>(), now, effects);
+        let queued = self.queue.drain(..).collect();
+        self.park(queued, now, effects);
     }
 
     /// The subscription was enabled again.
@@ -397,4 +426,402 @@ pub enum Idle {
 
 fn write(row: Row, live: Option<Offer>) -> Effect {
     Effect::Write { row, settles: live.into_iter().map(|offer| offer.ticket).collect::<Vec<Ticket>>() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::signal::Dying;
+    use crate::model::dead_letter::DeadReason;
+    use crate::model::event::{Emitted, IntegrationEvent};
+    use crate::model::id::EventId;
+    use crate::model::outcome::{Answer as HttpAnswer, FailureCause, Outcome, RetryAfter};
+    use crate::model::record::Origin;
+    use crate::model::subscription::Retry;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    const SLOTS: u16 = 3;
+    const QUEUE: usize = 4;
+    const BUDGET: u64 = 6 * 128;
+
+    fn settings() -> DeliverySettings {
+        let retry = Retry { schedule: vec![Duration::from_secs(2)], max_age: Duration::from_secs(60), jitter: 0.0 };
+        let (concurrency, queue, ledger_budget) = (SLOTS, QUEUE, BUDGET);
+        DeliverySettings { concurrency, queue, ledger_budget, retry, ..DeliverySettings::default() }
+    }
+
+    fn sid() -> Sid {
+        Sid::from_bytes([7; 16])
+    }
+
+    fn event(offset: i64, ord: u32) -> IntegrationEvent {
+        let origin = Origin { topic: "t".into(), partition: 0, offset, timestamp: Timestamp::from_millis(0) };
+        IntegrationEvent {
+            id: EventId::derive(&origin, "m", ord),
+            origin,
+            mapping: "m".into(),
+            ord,
+            source: "/s".into(),
+            event_type: "e".into(),
+            subject: None,
+            time: Timestamp::from_millis(0),
+            tenant: None,
+            key: None,
+            traceparent: None,
+            data: serde_json::Value::Null,
+        }
+    }
+
+    fn offer(offset: i64, ord: u32, epoch: u64, admitted: Timestamp) -> Offer {
+        let event = Arc::new(Emitted::new(event(offset, ord)));
+        let ticket = Ticket { at: event.event.origin.topic_partition(), epoch, offset };
+        Offer { event, ticket, admitted }
+    }
+
+    fn status(status: u16) -> Outcome {
+        let head = bytes::Bytes::new();
+        Outcome::Answered(HttpAnswer { status, retry_after: RetryAfter::Absent, head })
+    }
+
+    fn wait(status: u16, seconds: u64) -> Outcome {
+        let retry_after = RetryAfter::Seconds(Duration::from_secs(seconds));
+        Outcome::Answered(HttpAnswer { status, retry_after, head: bytes::Bytes::new() })
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn finish(lane: &mut Lane, start: &Start, outcome: Outcome, now: Timestamp) -> Vec<Effect> {
+        let (mut effects, event) = (Vec::new(), Arc::new(Emitted::new(event(0, 0))));
+        lane.finished(Finished { attempt: start.attempt, outcome, event }, now, 0.5, &mut effects);
+        effects
+    }
+
+    #[test]
+    fn what_is_accepted_at_once_is_never_written() {
+        let mut lane = Lane::new(sid(), settings(), Vec::new());
+        assert!(matches!(lane.offer(vec![offer(1, 0, 1, at(0))], &mut Vec::new()), Answer::Taken));
+        let start = lane.start(at(0)).unwrap();
+        let effects = finish(&mut lane, &start, status(204), at(5));
+        assert!(matches!(effects[..], [Effect::Settle(Ticket { offset: 1, .. })]));
+    }
+
+    #[test]
+    fn a_refusal_is_parked_and_tried_again_when_it_is_due_and_durable() {
+        let mut lane = Lane::new(sid(), settings(), Vec::new());
+        assert!(matches!(lane.offer(vec![offer(1, 0, 1, at(0))], &mut Vec::new()), Answer::Taken));
+        let start = lane.start(at(0)).unwrap();
+        let effects = finish(&mut lane, &start, status(500), at(10));
+        let [Effect::Write { row, settles }] = &effects[..] else { panic!("{effects:?}") };
+        assert!(matches!(row, Row::Park(_, head, _) if head.due == at(2_010) && head.attempts == 1));
+        assert_eq!(settles.len(), 1);
+        assert!(lane.start(at(3_000)).is_none(), "the row cannot be read before it is durable");
+        lane.flushed(row, &mut Vec::new());
+        assert!(lane.start(at(2_009)).is_none());
+        assert_eq!(lane.wake_at(at(20)), Some(at(2_010)));
+        assert!(matches!(lane.start(at(2_010)).unwrap().what, What::Retry(_)));
+    }
+
+    #[test]
+    fn retry_after_holds_the_whole_lane() {
+        let mut lane = Lane::new(sid(), settings(), Vec::new());
+        for offset in 1..=2 {
+            assert!(matches!(lane.offer(vec![offer(offset, 0, 1, at(0))], &mut Vec::new()), Answer::Taken));
+        }
+        let start = lane.start(at(0)).unwrap();
+        finish(&mut lane, &start, wait(429, 30), at(0));
+        assert!(lane.start(at(29_999)).is_none());
+        assert!(lane.start(at(30_000)).is_some());
+    }
+
+    #[test]
+    fn retries_leave_half_of_the_slots_to_fresh_work() {
+        let mut rows = Vec::new();
+        for offset in 1..=4 {
+            let head =
+                LedgerHead { attempts: 1, first: at(0), due: at(0), last: None, ordering_key: None, body_len: 0 };
+            rows.push((LedgerKey::of(&event(offset, 0), sid()), head));
+        }
+        let mut lane = Lane::new(sid(), DeliverySettings { concurrency: 4, ..settings() }, rows);
+        for offset in 11..=14 {
+            lane.queue.push_back(offer(offset, 0, 1, at(0)));
+        }
+        let starts = std::iter::from_fn(|| lane.start(at(1))).collect::<Vec<_>>();
+        let retries = starts.iter().filter(|start| matches!(start.what, What::Retry(_))).count();
+        assert_eq!((starts.len(), retries), (4, 2));
+    }
+
+    #[test]
+    fn a_gone_endpoint_is_disabled_and_its_queue_is_owed() {
+        let mut lane = Lane::new(sid(), settings(), Vec::new());
+        for offset in 1..=3 {
+            assert!(matches!(lane.offer(vec![offer(offset, 0, 1, at(0))], &mut Vec::new()), Answer::Taken));
+        }
+        let start = lane.start(at(0)).unwrap();
+        let effects = finish(&mut lane, &start, status(410), at(1));
+        let parks = effects.iter().filter(|e| matches!(e, Effect::Write { row: Row::Park(..), .. })).count();
+        assert_eq!(parks, 3);
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Disable)));
+        assert!(lane.start(at(100_000)).is_none());
+    }
+
+    #[test]
+    fn a_delivery_that_hangs_is_parked_after_settle_within_while_its_attempt_goes_on() {
+        let mut lane = Lane::new(sid(), settings(), Vec::new());
+        assert!(matches!(lane.offer(vec![offer(1, 0, 1, at(0))], &mut Vec::new()), Answer::Taken));
+        let start = lane.start(at(0)).unwrap();
+        assert_eq!(lane.wake_at(at(0)), Some(at(5_000)));
+        let mut effects = Vec::new();
+        lane.tick(at(5_000), &mut effects);
+        let [Effect::Write { row, .. }] = &effects[..] else { panic!("{effects:?}") };
+        lane.flushed(row, &mut Vec::new());
+        assert!(lane.start(at(9_000)).is_none(), "its row is busy");
+        let effects = finish(&mut lane, &start, status(200), at(9_000));
+        assert!(matches!(&effects[..], [Effect::Write { row: Row::Unpark(..), settles }] if settles.is_empty()));
+    }
+
+    /// A lane, a store that keeps any prefix of what was not flushed, a partition, and a receiver's book.
+    struct World {
+        lane: Lane,
+        now: Timestamp,
+        epoch: u64,
+        next: i64,
+        groups: BTreeMap<i64, u32>,
+        pending: Vec<(Row, Vec<Ticket>)>,
+        ledger: BTreeMap<LedgerKey, LedgerHead>,
+        dead: BTreeSet<LedgerKey>,
+        open: BTreeMap<i64, u32>,
+        flights: Vec<(Start, LedgerKey)>,
+        accepted: BTreeSet<LedgerKey>,
+        disabled: usize,
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Offer(u32),
+        Start,
+        Finish(usize, u8),
+        Wait(u16),
+        Flush(usize),
+        Kill(usize),
+        Cut,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            5 => (0..3u32).prop_map(Step::Offer),
+            6 => Just(Step::Start),
+            6 => (any::<usize>(), any::<u8>()).prop_map(|(n, what)| Step::Finish(n, what)),
+            2 => (1..6_000u16).prop_map(Step::Wait),
+            4 => (1..4usize).prop_map(Step::Flush),
+            1 => any::<usize>().prop_map(Step::Kill),
+            1 => Just(Step::Cut),
+        ]
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self {
+                lane: Lane::new(sid(), settings(), Vec::new()),
+                now: at(0),
+                epoch: 1,
+                next: 0,
+                groups: BTreeMap::new(),
+                pending: Vec::new(),
+                ledger: BTreeMap::new(),
+                dead: BTreeSet::new(),
+                open: BTreeMap::new(),
+                flights: Vec::new(),
+                accepted: BTreeSet::new(),
+                disabled: 0,
+            }
+        }
+
+        fn keys(&self, offset: i64) -> Vec<LedgerKey> {
+            let size = self.groups.get(&offset).copied().unwrap_or(0);
+            (0..size).map(|ord| LedgerKey::of(&event(offset, ord), sid())).collect()
+        }
+
+        fn watermark(&self) -> i64 {
+            self.open.keys().next().copied().unwrap_or(self.next)
+        }
+
+        fn apply(&mut self, step: Step) {
+            let mut effects = Vec::new();
+            match step {
+                Step::Offer(size) => self.admit(size, &mut effects),
+                Step::Start => self.start(),
+                Step::Finish(nth, what) if !self.flights.is_empty() => {
+                    let (start, key) = self.flights.remove(nth % self.flights.len());
+                    self.finish(&start, &key, what, &mut effects);
+                }
+                Step::Finish(..) => {}
+                Step::Wait(millis) => {
+                    self.now = self.now.after(Duration::from_millis(u64::from(millis)));
+                    self.lane.tick(self.now, &mut effects);
+                }
+                Step::Flush(many) => self.flush(many, &mut effects),
+                Step::Kill(keep) => return self.kill(keep),
+                Step::Cut => self.lane.cut(Of::All, self.now, &mut effects),
+            }
+            self.follow(effects);
+            self.check();
+        }
+
+        fn admit(&mut self, size: u32, effects: &mut Vec<Effect>) {
+            let offset = self.next;
+            let size = *self.groups.entry(offset).or_insert(size);
+            let group = (0..size).map(|ord| offer(offset, ord, self.epoch, self.now)).collect::<Vec<_>>();
+            let (before, taken) = (self.lane.counts(), group.len());
+            match self.lane.offer(group, effects) {
+                Answer::Taken => {}
+                Answer::QueueFull(back) => {
+                    // INV-5: whole or not at all, but for what the ledger knew.
+                    assert_eq!(self.lane.counts().queued, before.queued);
+                    assert!(back.len() <= taken);
+                    self.lane.park(back, self.now, effects);
+                }
+                // Intake would hold it; to the model it is a record that is not admitted yet.
+                Answer::LedgerFull(back) if back.len() == taken => return,
+                Answer::LedgerFull(back) => self.lane.park(back, self.now, effects),
+            }
+            if size > 0 {
+                self.open.insert(offset, size);
+            }
+            self.next += 1;
+        }
+
+        fn start(&mut self) {
+            let Some(start) = self.lane.start(self.now) else { return };
+            let key = match &start.what {
+                What::First(event) => LedgerKey::of(&event.event, sid()),
+                What::Retry(key) => {
+                    assert!(self.ledger.contains_key(key), "a retry's event can be read");
+                    key.clone()
+                }
+            };
+            assert!(self.flights.iter().all(|(_, out)| *out != key), "INV-6: one attempt per delivery at a time");
+            self.flights.push((start, key));
+        }
+
+        fn finish(&mut self, start: &Start, key: &LedgerKey, what: u8, effects: &mut Vec<Effect>) {
+            let outcome = match what {
+                0..140 => status(200),
+                140..200 => status(500),
+                200..220 => wait(503, 3),
+                220..235 => Outcome::Failed { cause: FailureCause::Reset, detail: String::new() },
+                235..245 => status(413),
+                _ => status(410),
+            };
+            if outcome.accepted() {
+                self.accepted.insert(key.clone());
+            }
+            let event = Arc::new(Emitted::new(event(key.offset, key.ord)));
+            self.lane.finished(Finished { attempt: start.attempt, outcome, event }, self.now, 0.5, effects);
+        }
+
+        fn follow(&mut self, effects: Vec<Effect>) {
+            for effect in effects {
+                match effect {
+                    Effect::Settle(ticket) => self.settle(&ticket),
+                    Effect::Write { row, settles } => self.pending.push((row, settles)),
+                    Effect::Disable => self.disabled += 1,
+                }
+            }
+        }
+
+        fn flush(&mut self, many: usize, effects: &mut Vec<Effect>) {
+            for _ in 0..many.min(self.pending.len()) {
+                let (row, settles) = self.pending.remove(0);
+                self.durable(&row);
+                self.lane.flushed(&row, effects);
+                settles.iter().for_each(|ticket| self.settle(ticket));
+            }
+        }
+
+        fn durable(&mut self, row: &Row) {
+            match row {
+                Row::Park(key, head, _) | Row::Head(key, head) => drop(self.ledger.insert(key.clone(), head.clone())),
+                Row::Unpark(key, _) => drop(self.ledger.remove(key)),
+                Row::Dead(key, _, Dying { reason, .. }) => {
+                    assert_ne!(*reason, DeadReason::Gone);
+                    self.ledger.remove(key);
+                    self.dead.insert(key.clone());
+                }
+            }
+        }
+
+        /// INV-1, INV-3: what settles is accepted, or durable.
+        fn settle(&mut self, ticket: &Ticket) {
+            if ticket.epoch != self.epoch {
+                return;
+            }
+            let open = self.open.get_mut(&ticket.offset).expect("settles once for each delivery");
+            *open -= 1;
+            if *open == 0 {
+                self.open.remove(&ticket.offset);
+                for key in self.keys(ticket.offset) {
+                    let kept = self.ledger.contains_key(&key) || self.dead.contains(&key);
+                    assert!(kept || self.accepted.contains(&key), "settled, and nothing holds it: {key:?}");
+                }
+            }
+        }
+
+        fn kill(&mut self, keep: usize) {
+            let keep = keep % (self.pending.len() + 1);
+            for (row, _) in std::mem::take(&mut self.pending).into_iter().take(keep) {
+                self.durable(&row);
+            }
+            let rows = self.ledger.iter().map(|(key, head)| (key.clone(), head.clone())).collect();
+            let watermark = self.watermark();
+            self.lane = Lane::new(sid(), settings(), rows);
+            self.flights.clear();
+            self.open.clear();
+            (self.epoch, self.next) = (self.epoch + 1, watermark);
+        }
+
+        fn check(&self) {
+            let counts = self.lane.counts();
+            assert!(counts.in_flight <= usize::from(SLOTS));
+            assert!(counts.queued <= QUEUE + 2, "a queue, or one group");
+            let most = BUDGET + 128 * (u64::from(SLOTS) + (QUEUE as u64 + 2) + 3);
+            assert!(counts.bytes <= most, "INV-11: {counts:?}");
+        }
+
+        /// The receiver is well again: everything ends accepted or dead, and nothing is left (INV-15).
+        fn heal(&mut self) {
+            for _ in 0..400 {
+                self.lane.enable();
+                self.apply(Step::Wait(3_000));
+                while !self.flights.is_empty() {
+                    self.apply(Step::Finish(0, 0));
+                }
+                self.apply(Step::Start);
+                self.apply(Step::Flush(100));
+            }
+            let counts = self.lane.counts();
+            assert_eq!((counts.queued, counts.in_flight, counts.rows), (0, 0, 0));
+            assert!(self.ledger.is_empty() && self.open.is_empty());
+            for offset in 0..self.next {
+                for key in self.keys(offset) {
+                    assert!(self.accepted.contains(&key) || self.dead.contains(&key), "lost: {key:?}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_is_lost_whatever_happens_and_whenever_it_dies(steps in prop::collection::vec(step(), 1..120)) {
+            let mut world = World::new();
+            for step in steps {
+                world.apply(step);
+            }
+            world.heal();
+        }
+    }
 }

@@ -1,9 +1,12 @@
 //! The lane's alphabet: what it answers, and what it wants done.
 
-use crate::model::dead_letter::DeadReason;
+use crate::model::dead_letter::{DeadLetter, DeadReason};
 use crate::model::delivery::{LedgerHead, LedgerKey, Offer, Ticket};
 use crate::model::event::Emitted;
+use crate::model::id::Sid;
 use crate::model::outcome::Outcome;
+use crate::model::record::TopicPartition;
+use crate::model::time::Timestamp;
 use std::sync::Arc;
 
 /// What became of an offered group. A group is taken whole or not at all (INV-5).
@@ -96,10 +99,23 @@ pub struct Finished {
 #[derive(Clone, Copy, Debug)]
 pub enum Of<'a> {
     /// Those of one partition.
-    Partition(&'a crate::model::record::TopicPartition),
+    Partition(&'a TopicPartition),
     /// All.
     All,
 }
+
+// === impl Dying ===
+
+impl Dying {
+    /// The dead letter of subscription `sid`.
+    #[must_use]
+    pub fn letter(&self, sid: Sid, died: Timestamp) -> DeadLetter {
+        let (last, event) = (Some(self.last.clone()), self.event.event.clone());
+        DeadLetter { sid, died, reason: self.reason, attempts: self.attempts, last, event }
+    }
+}
+
+// === impl Row ===
 
 impl Row {
     /// The ledger place this change is about.

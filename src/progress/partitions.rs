@@ -62,6 +62,12 @@ impl Partitions {
         self.get(at).map(|progress| work(&mut lock(&progress)))
     }
 
+    /// Whether `at` is assigned.
+    #[must_use]
+    pub fn is_open(&self, at: &TopicPartition) -> bool {
+        self.all.read().unwrap_or_else(PoisonError::into_inner).contains_key(at)
+    }
+
     /// Counts the bytes of a record that was admitted with something open.
     pub fn hold(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);

@@ -1,0 +1,142 @@
+//! One record's way from the log to the lanes: pass it through the rules, admit it, offer what it became.
+//!
+//! What a record becomes is open until its deliveries settle and its quarantine rows are durable. A record, or
+//! the rest of one, that cannot be taken now is given back to be held.
+
+use crate::lane::signal::Answer;
+use crate::model::delivery::{Offer, Ticket};
+use crate::model::event::Emitted;
+use crate::model::quarantine::{Fault, Quarantined};
+use crate::model::record::Record;
+use crate::pipeline::Pipeline;
+use crate::progress::partitions::Partitions;
+use crate::progress::{Admission, Admitted};
+use crate::runtime::clock;
+use crate::store::batch::Batch;
+use crate::subscriptions::cell::{Cell, Hands, Room};
+use crate::subscriptions::{Directory, Group};
+use std::sync::Arc;
+use tracing::{error, warn};
+
+/// Admits records.
+pub(crate) struct Admit {
+    directory: Arc<Directory>,
+    partitions: Arc<Partitions>,
+}
+
+/// What could not be taken yet.
+pub(crate) enum Held {
+    /// A record that is not admitted.
+    Record(Record),
+    /// A group of an admitted record whose lane has a full ledger.
+    Group(Arc<Cell>, Vec<Offer>),
+}
+
+// === impl Admit ===
+
+impl Admit {
+    pub(crate) fn new(directory: Arc<Directory>, partitions: Arc<Partitions>) -> Self {
+        Self { directory, partitions }
+    }
+
+    /// Takes a record; gives back what could not be taken, in order.
+    pub(crate) fn record(&self, pipeline: &Pipeline, record: Record) -> Option<Vec<Held>> {
+        let hands = self.directory.hands();
+        let passage = pipeline.pass(&record);
+        if let Some(fault) = passage.stop {
+            let origin = &record.origin;
+            error!(topic = %origin.topic, partition = origin.partition, offset = origin.offset, mapping = fault.mapping,
+                field = fault.field, "the partition stops, as its mapping asks (on_error: stop): {}", fault.detail);
+            return Some(vec![Held::Record(record)]);
+        }
+        let groups = self.directory.snapshot().takers(&passage.events);
+        let deliveries: usize = groups.iter().map(|group| group.events.len()).sum();
+        let (now, bytes) = (clock::now(), record.size() as u64);
+        let admission = Admission {
+            offset: record.origin.offset,
+            pending: u32::try_from(deliveries + passage.faults.len()).unwrap_or(u32::MAX),
+            bytes,
+            admitted: now,
+            written: record.origin.timestamp,
+        };
+        let at = record.origin.topic_partition();
+        let epoch = self.partitions.with(&at, |progress| match progress.admit(admission) {
+            Admitted::Now => Some(progress.epoch()),
+            Admitted::Before => None,
+        });
+        let epoch = epoch.flatten()?;
+        if admission.pending > 0 {
+            self.partitions.hold(bytes);
+        }
+        count(hands, &record, &passage.events, &groups);
+        let ticket = Ticket { at, epoch, offset: record.origin.offset };
+        for fault in passage.dropped {
+            warn!(offset = ticket.offset, mapping = fault.mapping, "dropped, as its mapping asks: {}", fault.detail);
+        }
+        for fault in passage.faults {
+            self.quarantine(record.clone(), fault, ticket.clone());
+        }
+        let offers = |group: Group| {
+            let offer = |event| Offer { event, ticket: ticket.clone(), admitted: now };
+            (group.cell, group.events.into_iter().map(offer).collect::<Vec<_>>())
+        };
+        let left = groups.into_iter().map(offers).filter_map(|(cell, group)| offer(&cell, group));
+        let left = left.collect::<Vec<_>>();
+        (!left.is_empty()).then_some(left)
+    }
+
+    /// Takes something that was held.
+    pub(crate) fn again(&self, pipeline: &Pipeline, held: Held) -> Option<Vec<Held>> {
+        match held {
+            Held::Record(record) => self.record(pipeline, record),
+            Held::Group(cell, group) => offer(&cell, group).map(|left| vec![left]),
+        }
+    }
+
+    /// INVARIANT (P7): a record that was not understood is durable before its offset may be committed.
+    fn quarantine(&self, record: Record, fault: Fault, ticket: Ticket) {
+        let hands = self.directory.hands();
+        hands.metrics.records_quarantined(&record.origin.topic, fault.reason);
+        warn!(topic = %record.origin.topic, partition = record.origin.partition, offset = record.origin.offset,
+            mapping = fault.mapping, field = fault.field, "quarantined: {}", fault.detail);
+        let mut batch = Batch::new();
+        batch.quarantine(&Quarantined { record, at: clock::now(), fault });
+        let partitions = Arc::clone(&self.partitions);
+        hands.store.submit(batch, move |result| match result {
+            Ok(()) => partitions.settle(&ticket),
+            Err(error) => error!(offset = ticket.offset, %error, "a record could not be quarantined"),
+        });
+    }
+}
+
+/// Offers a group to its lane. A full queue is waited for as long as its lane has earned, then the group is
+/// parked; with a full ledger the group comes back.
+fn offer(cell: &Arc<Cell>, mut group: Vec<Offer>) -> Option<Held> {
+    loop {
+        match cell.act(|lane, effects| lane.offer(group, effects)) {
+            Answer::Taken => return None,
+            Answer::LedgerFull(back) => return Some(Held::Group(Arc::clone(cell), back)),
+            Answer::QueueFull(back) => {
+                if cell.wait_for_room() == Room::None {
+                    cell.act(|lane, effects| lane.park(back, clock::now(), effects));
+                    return None;
+                }
+                group = back;
+            }
+        }
+    }
+}
+
+fn count(hands: &Hands, record: &Record, events: &[Arc<Emitted>], groups: &[Group]) {
+    let topic = &record.origin.topic;
+    hands.metrics.records_consumed(topic, 1);
+    if !events.is_empty() {
+        hands.metrics.records_mapped(topic, 1);
+        if groups.is_empty() {
+            hands.metrics.records_unmatched(topic, 1);
+        }
+    }
+    for event in events {
+        hands.metrics.events_emitted(&event.event.mapping, 1);
+    }
+}

@@ -1,0 +1,38 @@
+//! A subscription made ready: what its lane goes by, what its attempts are sent to, what it matches.
+
+use crate::deliver::target::{Target, TargetError};
+use crate::lane::settings::DeliverySettings;
+use crate::matching::filter::Filter;
+use crate::matching::index::Candidate;
+use crate::matching::pattern::Pattern;
+use crate::model::subscription::Subscription;
+
+/// The lane settings of a subscription: its own where it has them, else the defaults.
+#[must_use]
+pub fn lane_settings(subscription: &Subscription, defaults: &DeliverySettings) -> DeliverySettings {
+    DeliverySettings {
+        timeout: subscription.timeout.unwrap_or(defaults.timeout),
+        concurrency: subscription.concurrency.unwrap_or(defaults.concurrency),
+        retry: subscription.retry.clone().unwrap_or_else(|| defaults.retry.clone()),
+        ..defaults.clone()
+    }
+}
+
+/// What attempts are sent to.
+///
+/// # Errors
+/// A secret or a header that the reader would have refused: the stored row is not one of ours.
+pub fn target(subscription: &Subscription, defaults: &DeliverySettings) -> Result<Target, TargetError> {
+    Target::new(subscription, subscription.timeout.unwrap_or(defaults.timeout))
+}
+
+/// What it matches. A pattern or filter that this version cannot read matches nothing, and says so.
+///
+/// # Errors
+/// What cannot be read, in words.
+pub fn candidate(subscription: &Subscription) -> Result<Candidate, String> {
+    let patterns = subscription.types.iter().map(|text| Pattern::parse(text).map_err(|error| error.to_string()));
+    let patterns = patterns.collect::<Result<Vec<_>, _>>()?;
+    let filter = subscription.filter.as_deref().map(|text| Filter::compile(text).map_err(|error| error.to_string()));
+    Ok(Candidate { tenant: subscription.tenant.clone(), patterns, filter: filter.transpose()? })
+}
