@@ -1,0 +1,38 @@
+# The one door: every step that a change needs stands here, and none of them lives only in CI.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench doc kafka
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+# The dev profile: on a fresh machine nearly all of the time goes into compiling, and without optimisation that takes
+# less than half as long. The sample shop sends a few events a second, which any profile carries.
+demo: ## the whole thing in one process: broker, sample shop, mappings, a receiver that verifies. Ctrl-C stops it
+	@cargo build --locked --bin hookline
+	@exec "$(TARGET)/debug/hookline" demo
+
+kafka: ## fetches Apache Kafka for tests and benchmarks (JDK, Maven, jars), when it is not there
+	@tests/kafka/fetch
+
+# One build for all of it: library, binary and tests share the dev profile and the same features.
+test: kafka ## all tests, with a real Apache Kafka; says how many ran
+	@mkdir -p "$(TARGET)"
+	@cargo test --locked --workspace --no-fail-fast 2>&1 | tee "$(TARGET)/test.log" || { tests/count "$(TARGET)/test.log"; exit 1; }
+	@tests/count "$(TARGET)/test.log"
+
+check: ## format, lints, docs, licences and advisories
+	@cargo fmt --all --check
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; \
+	else echo "check: licences and advisories not looked at (cargo install cargo-deny --locked)"; fi
+
+bench: kafka ## end to end against a real Kafka: events/s, CPU per event, memory, beside a bare loop
+	@cargo bench --locked --bench end_to_end
+
+doc: ## the documentation of the crate
+	@cargo doc --locked --no-deps
+	@echo "$(TARGET)/doc/hookline/index.html"

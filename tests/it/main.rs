@@ -1,0 +1,12 @@
+//! The promises of the house, kept against the real binary, real sockets and a real Apache Kafka.
+//!
+//! One binary, so that everything is linked once and one broker serves all. A file per promise; what they share stands
+//! in `support`. Nothing sleeps for luck: `support::wait` asks until it is so.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests may fail loudly, and ask the system themselves"
+)]
+
+mod harness;
+mod support;
