@@ -1,1 +1,275 @@
-//! Builds the house from its config, runs and stops it.
+//! Builds the house from its config, runs it, and stops it in order.
+//!
+//! Up: store, lanes with what they owe, attempts, listeners, then the consumer group. Down, within the grace:
+//! readiness goes off, nothing more is admitted, lanes drain, what is left is parked, offsets are committed, the
+//! group is left, the store is closed. A store that fails stops the process with a reason: nothing settles
+//! without it, so nothing is lost.
+
+mod declared;
+
+use crate::config::Config;
+use crate::dispatch::Dispatch;
+use crate::egress::client::HttpTransport;
+use crate::egress::guard::Guard;
+use crate::intake::{Intake, IntakeError};
+use crate::lane::signal::Of;
+use crate::metrics::Metrics;
+use crate::pipeline::Pipeline;
+use crate::progress::partitions::Partitions;
+use crate::runtime::clock;
+use crate::runtime::shutdown::Shutdown;
+use crate::runtime::status::{Board, Health};
+use crate::store::Store;
+use crate::store::space::Space;
+use crate::subscriptions::Directory;
+use crate::subscriptions::cell::Hands;
+use crate::subscriptions::error::DirectoryError;
+use crate::web;
+use arc_swap::ArcSwap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tracing::{error, info, warn};
+
+/// How often the store's health is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A daemon that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where the API listens.
+    pub api: SocketAddr,
+    /// Where metrics and health listen.
+    pub ops: SocketAddr,
+    /// Ends when the daemon has stopped.
+    pub join: JoinHandle<Result<(), DaemonError>>,
+}
+
+/// The daemon could not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The store cannot be opened, or failed.
+    #[error("the store: {0}")]
+    Store(#[from] crate::store::error::StoreError),
+    /// The subscriptions cannot be made ready.
+    #[error("the subscriptions: {0}")]
+    Subscriptions(#[from] DirectoryError),
+    /// The HTTP client cannot be made.
+    #[error("egress: {0}")]
+    Egress(#[from] crate::egress::error::EgressError),
+    /// A listener cannot listen.
+    #[error("{0}")]
+    Web(#[from] web::WebError),
+    /// The consumer group cannot be joined.
+    #[error("{0}")]
+    Intake(#[from] IntakeError),
+    /// A part of the process broke down.
+    #[error("a part of the process broke down: {0}")]
+    Broken(String),
+}
+
+/// What runs.
+struct House {
+    board: Board,
+    directory: Arc<Directory>,
+    dispatch: Arc<Dispatch>,
+    store: Store,
+    shutdown: Shutdown,
+    drain: Duration,
+}
+
+/// Runs the daemon until `shutdown`.
+///
+/// # Errors
+/// What kept it from starting or going on.
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), DaemonError> {
+    let running = start(config, shutdown).await?;
+    running.join.await.map_err(|error| DaemonError::Broken(error.to_string()))?
+}
+
+/// Starts the daemon; it listens when this answers, and joins the group in the background.
+///
+/// # Errors
+/// What kept it from starting.
+pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, DaemonError> {
+    let board = Board::default();
+    let settings = config.store.clone();
+    let store = blocking(move || Ok::<_, DaemonError>(Store::open(&settings)?)).await?;
+    let (metrics, partitions) = (Metrics::new(), Arc::new(Partitions::default()));
+    let hands = Arc::new(Hands::new(store.clone(), Arc::clone(&partitions), metrics.clone()));
+    let (guard, transport) = (Guard::new(config.egress.clone()), HttpTransport::new(&config.egress)?);
+    let defaults = config.delivery.clone();
+    let loading = Arc::clone(&hands);
+    let directory = blocking(move || Ok::<_, DaemonError>(Directory::load(loading, defaults)?)).await?;
+    declared::apply(&directory, &store, &guard, &config.declared).await?;
+    let dispatch = Dispatch::new(transport, store.clone(), metrics.clone());
+    hands.dispatch_by(Arc::clone(&dispatch) as _);
+    board.update(|report| {
+        (report.started, report.generation, report.store) = (clock::now(), 1, Health::Good);
+        report.intake_beat = clock::now();
+    });
+    let state = web::state::State {
+        directory: Arc::clone(&directory),
+        store: store.clone(),
+        board: board.clone(),
+        metrics: metrics.clone(),
+        guard,
+    };
+    let listeners = web::bind(&config.api, &config.metrics).await?;
+    let (api, ops) = (listeners.api, listeners.ops);
+    let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
+    let drain = config.grace.saturating_sub(Duration::from_secs(5)).clamp(Duration::from_secs(1), Duration::from_secs(10));
+    let intake = Intake {
+        pipeline: Arc::new(ArcSwap::from_pointee(pipeline)),
+        directory: Arc::clone(&directory),
+        partitions,
+        board: board.clone(),
+        shutdown: shutdown.clone(),
+        settings: config.limits,
+        drain,
+    };
+    for entry in directory.snapshot().iter() {
+        entry.cell.tick(); // wakes lanes that owe retries
+    }
+    let house = House { board, directory, dispatch, store, shutdown, drain };
+    let (kafka, (done, intake_done)) = (config.kafka, oneshot::channel());
+    let thread = std::thread::Builder::new().name("intake".into());
+    thread
+        .spawn(move || drop(done.send(intake.run(&kafka))))
+        .map_err(|error| DaemonError::Broken(error.to_string()))?;
+    let serving = Shutdown::default();
+    let mut tasks = JoinSet::new();
+    let web = listeners.serve(state, serving.clone());
+    tasks.spawn(async move { Ok(web.await?) });
+    tasks.spawn(house.keep_time());
+    tasks.spawn(house.disable_gone(serving.clone()));
+    #[allow(clippy::disallowed_methods, reason = "`Running::join` is awaited by who started the daemon")]
+    let join = tokio::spawn(house.live(intake_done, tasks, serving));
+    Ok(Running { api, ops, join })
+}
+
+type IntakeDone = oneshot::Receiver<Result<(), IntakeError>>;
+
+// === impl House ===
+
+impl House {
+    /// Runs until the stop or until a part cannot go on, then stops everything in order.
+    async fn live(
+        self,
+        mut intake: IntakeDone,
+        mut tasks: JoinSet<Result<(), DaemonError>>,
+        serving: Shutdown,
+    ) -> Result<(), DaemonError> {
+        let ended = tokio::select! {
+            biased;
+            () = self.shutdown.stopped() => Ok(()),
+            why = self.store_fails() => Err(why),
+            Some(task) = tasks.join_next() => flat(task).and(Err(DaemonError::Broken("a listener ended".into()))),
+            done = &mut intake => flat_intake(done).and(Err(DaemonError::Broken("the consumer ended".into()))),
+        };
+        if let Err(error) = &ended {
+            error!(%error, "cannot go on");
+        }
+        info!("stopping");
+        self.stop(intake).await;
+        serving.stop();
+        while let Some(task) = tasks.join_next().await {
+            if let Err(error) = flat(task) {
+                warn!(%error, "while stopping");
+            }
+        }
+        info!("stopped");
+        ended
+    }
+
+    /// Stops in order: nothing more is admitted, lanes drain, the rest is parked and committed, the store closes.
+    async fn stop(&self, intake: IntakeDone) {
+        self.board.update(|report| report.stopping = true);
+        for entry in self.directory.snapshot().iter() {
+            entry.cell.act(|lane, _| lane.drain());
+        }
+        self.shutdown.stop();
+        // The consumer drains and parks by itself, twice bounded; a broker that is away may hold it longer.
+        if !intake.is_terminated() {
+            match tokio::time::timeout(self.drain + Duration::from_secs(8), intake).await {
+                Ok(done) => drop(flat_intake(done).inspect_err(|error| warn!(%error, "while stopping"))),
+                Err(_) => warn!("the consumer did not leave in time; its last commit may be missing"),
+            }
+        }
+        for entry in self.directory.snapshot().iter() {
+            entry.cell.act(|lane, effects| {
+                lane.stop();
+                lane.cut(Of::All, clock::now(), effects);
+            });
+        }
+        self.dispatch.stop(Duration::from_millis(500)).await;
+        let store = self.store.clone();
+        if let Err(error) = blocking(move || Ok::<_, DaemonError>(store.close()?)).await {
+            error!(%error, "while closing the store");
+        }
+    }
+
+    /// Waits until the store fails; meanwhile tells the board how it is.
+    async fn store_fails(&self) -> DaemonError {
+        loop {
+            let health = self.store.health();
+            let full = self.store.space() == Space::Hard;
+            self.board.update(|report| {
+                report.store = match (&health, full) {
+                    (Some(error), _) => Health::Bad(error.to_string()),
+                    (None, true) => Health::Bad("the disk is full: free space is below store.min_free".into()),
+                    (None, false) => Health::Good,
+                };
+            });
+            if let Some(error) = health {
+                return error.into();
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn keep_time(&self) -> impl Future<Output = Result<(), DaemonError>> + Send + 'static {
+        let dispatch = Arc::clone(&self.dispatch);
+        async move {
+            dispatch.keep_time().await;
+            Ok(())
+        }
+    }
+
+    /// Disables, durably, subscriptions whose endpoint is gone.
+    fn disable_gone(&self, serving: Shutdown) -> impl Future<Output = Result<(), DaemonError>> + Send + 'static {
+        let directory = Arc::clone(&self.directory);
+        async move {
+            loop {
+                let gone = tokio::select! {
+                    biased;
+                    () = serving.stopped() => return Ok(()),
+                    gone = directory.hands().gone() => gone,
+                };
+                for sid in gone {
+                    warn!(subscription = %sid, "disabled: its endpoint answered 410 Gone");
+                    if let Err(error) = directory.disable_gone(sid).await {
+                        error!(subscription = %sid, %error, "could not be disabled durably; nothing is sent until the next start");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Runs `work` where it may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DaemonError> + Send + 'static,
+) -> Result<T, DaemonError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| DaemonError::Broken(error.to_string()))?
+}
+
+fn flat(task: Result<Result<(), DaemonError>, JoinError>) -> Result<(), DaemonError> {
+    task.map_err(|error| DaemonError::Broken(error.to_string()))?
+}
+
+fn flat_intake(done: Result<Result<(), IntakeError>, oneshot::error::RecvError>) -> Result<(), DaemonError> {
+    Ok(done.map_err(|_| DaemonError::Broken("the consumer's thread broke down".into()))??)
+}
