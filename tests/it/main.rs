@@ -8,5 +8,7 @@
     reason = "tests may fail loudly, and ask the system themselves"
 )]
 
+mod habits;
 mod harness;
+mod retry_after;
 mod support;

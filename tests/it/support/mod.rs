@@ -8,5 +8,6 @@ pub(crate) mod daemon;
 pub(crate) mod endpoint;
 pub(crate) mod minder;
 pub(crate) mod ports;
+pub(crate) mod receiver;
 pub(crate) mod shop;
 pub(crate) mod wait;
