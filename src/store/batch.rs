@@ -1,0 +1,142 @@
+//! Changes that become durable together, or not at all.
+//!
+//! Bodies are encoded when they are added, so that whoever adds one knows its length; keys when the batch is
+//! written, because a topic's number may have to be made first.
+
+use crate::model::dead_letter::DeadLetter;
+use crate::model::delivery::{LedgerHead, LedgerKey};
+use crate::model::event::IntegrationEvent;
+use crate::model::quarantine::Quarantined;
+use crate::store::engine::{Op, Tree};
+use crate::store::error::StoreError;
+use crate::store::key::{self, DEAD, DEAD_BODY, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY};
+use crate::store::row::{self, DeadForm, EventForm, HeadForm, QuarantineForm, RecordForm};
+use std::sync::Arc;
+
+/// Bytes of one chunk: far below what sled would put into files that it never syncs.
+pub(crate) const CHUNK: usize = 48 << 10;
+
+/// Changes of delivery state and configuration rows.
+#[derive(Debug, Default)]
+pub struct Batch(Vec<Change>);
+
+#[derive(Debug)]
+enum Change {
+    Park { key: LedgerKey, head: LedgerHead, body: Vec<u8> },
+    Head { key: LedgerKey, head: LedgerHead },
+    Unpark { key: LedgerKey, body_len: u32 },
+    Dead { letter: Box<DeadLetter>, body: Vec<u8> },
+    Quarantine { row: Box<Quarantined>, body: Vec<u8> },
+    Raw(Tree, Op),
+}
+
+/// Gives the number of a topic, making it durable first when it is new.
+pub(crate) type Numbers<'a> = dyn FnMut(&Arc<str>) -> Result<u32, StoreError> + 'a;
+
+// === impl Batch ===
+
+impl Batch {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A new ledger row; gives the bytes of its event as stored, which the head should carry from now on.
+    pub fn park(&mut self, key: &LedgerKey, head: &LedgerHead, event: &IntegrationEvent) -> u32 {
+        let body = row::write(&EventForm::of(event));
+        let body_len = len(&body);
+        let head = LedgerHead { body_len, ..head.clone() };
+        self.0.push(Change::Park { key: key.clone(), head, body });
+        body_len
+    }
+
+    /// A ledger row has a new head; its event stays.
+    pub fn head(&mut self, key: &LedgerKey, head: &LedgerHead) {
+        self.0.push(Change::Head { key: key.clone(), head: head.clone() });
+    }
+
+    /// A ledger row goes, with its event of `body_len` bytes.
+    pub fn unpark(&mut self, key: &LedgerKey, body_len: u32) {
+        self.0.push(Change::Unpark { key: key.clone(), body_len });
+    }
+
+    /// A dead letter.
+    pub fn dead_letter(&mut self, letter: &DeadLetter) {
+        let body = row::write(&EventForm::of(&letter.event));
+        self.0.push(Change::Dead { letter: Box::new(letter.clone()), body });
+    }
+
+    /// A quarantined record; one row per (record, mapping), an older one is replaced.
+    pub fn quarantine(&mut self, row: &Quarantined) {
+        let body = row::write(&RecordForm::of(&row.record));
+        self.0.push(Change::Quarantine { row: Box::new(row.clone()), body });
+    }
+
+    /// A row as bytes.
+    pub(crate) fn raw(&mut self, tree: Tree, op: Op) {
+        self.0.push(Change::Raw(tree, op));
+    }
+
+    /// The changes by tree, in their order.
+    pub(crate) fn encode(self, numbers: &mut Numbers<'_>, out: &mut Vec<(Tree, Op)>) -> Result<(), StoreError> {
+        for change in self.0 {
+            encode(change, numbers, out)?;
+        }
+        Ok(())
+    }
+}
+
+fn encode(change: Change, numbers: &mut Numbers<'_>, out: &mut Vec<(Tree, Op)>) -> Result<(), StoreError> {
+    let mut put = |key: Vec<u8>, value: Vec<u8>| out.push((Tree::State, Op::Put(key, value)));
+    match change {
+        Change::Park { key, head, body } => {
+            let at = key::ledger(&key, numbers(&key.at.topic)?);
+            for (number, chunk) in (0u16..).zip(body.chunks(CHUNK)) {
+                put(key::chunk(&at, LEDGER_BODY, number), chunk.to_vec());
+            }
+            put(at, row::write(&HeadForm::of(&head)));
+        }
+        Change::Head { key, head } => {
+            put(key::ledger(&key, numbers(&key.at.topic)?), row::write(&HeadForm::of(&head)));
+        }
+        Change::Unpark { key, body_len } => {
+            let at = key::ledger(&key, numbers(&key.at.topic)?);
+            for number in 0..chunks(body_len) {
+                out.push((Tree::State, Op::Delete(key::chunk(&at, LEDGER_BODY, number))));
+            }
+            out.push((Tree::State, Op::Delete(at)));
+        }
+        Change::Dead { letter, body } => {
+            let (origin, event) = (&letter.event.origin, &letter.event);
+            let place = (numbers(&origin.topic)?, origin);
+            let at = key::dead(letter.sid, letter.died.as_millis(), place, (event.ord, event.id));
+            for (number, chunk) in (0u16..).zip(body.chunks(CHUNK)) {
+                put(key::chunk(&at, DEAD_BODY, number), chunk.to_vec());
+            }
+            debug_assert_eq!(at[0], DEAD);
+            put(at, row::write(&DeadForm::of(&letter, len(&body))));
+        }
+        Change::Quarantine { row, body } => {
+            let origin = &row.record.origin;
+            let mapping = row.fault.mapping.as_deref().unwrap_or_default();
+            let at = key::quarantine(numbers(&origin.topic)?, origin, mapping);
+            for (number, chunk) in (0u16..).zip(body.chunks(CHUNK)) {
+                put(key::chunk(&at, QUARANTINE_BODY, number), chunk.to_vec());
+            }
+            debug_assert_eq!(at[0], QUARANTINE);
+            put(at, row::write(&QuarantineForm::of(&row, len(&body))));
+        }
+        Change::Raw(tree, op) => out.push((tree, op)),
+    }
+    Ok(())
+}
+
+/// How many chunks a body of this length has.
+pub(crate) fn chunks(body_len: u32) -> u16 {
+    u16::try_from((body_len as usize).div_ceil(CHUNK)).unwrap_or(u16::MAX)
+}
+
+fn len(body: &[u8]) -> u32 {
+    u32::try_from(body.len()).unwrap_or(u32::MAX)
+}

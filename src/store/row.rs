@@ -1,0 +1,289 @@
+//! The forms of rows: a version byte, then JSON. Old forms stay readable; a row of an unknown form is an error
+//! that names its key, never a guess.
+
+use crate::model::dead_letter::{DeadLetter, DeadReason};
+use crate::model::delivery::LedgerHead;
+use crate::model::event::IntegrationEvent;
+use crate::model::id::{EventId, Sid};
+use crate::model::outcome::{Answer, FailureCause, Outcome, RetryAfter};
+use crate::model::quarantine::{Fault, FaultReason, Quarantined};
+use crate::model::record::{Header, Origin, Record};
+use crate::model::time::Timestamp;
+use crate::store::error::StoreError;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::sync::Arc;
+
+/// The version of every form in this file.
+pub(crate) const VERSION: u8 = 1;
+
+/// Writes a form behind its version byte.
+pub(crate) fn write(form: &impl Serialize) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    serde_json::to_writer(&mut bytes, form).expect("these forms have text keys, and a Vec takes all bytes");
+    bytes
+}
+
+/// Reads a form behind its version byte; `key` is for the error.
+pub(crate) fn read<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, StoreError> {
+    match value.split_first() {
+        Some((&VERSION, json)) => serde_json::from_slice(json).map_err(|error| StoreError::row(key, error)),
+        Some((other, _)) => Err(StoreError::row(key, format!("version {other} is unknown: a newer hookline wrote it"))),
+        None => Err(StoreError::row(key, "it is empty")),
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct OutcomeForm {
+    status: Option<u16>,
+    head: Option<String>,
+    cause: Option<String>,
+    detail: Option<String>,
+}
+
+/// A ledger head.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct HeadForm {
+    attempts: u16,
+    first: i64,
+    due: i64,
+    last: Option<OutcomeForm>,
+    key: Option<String>,
+    body_len: u32,
+}
+
+/// An integration event as it was mapped.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct EventForm {
+    id: String,
+    topic: String,
+    partition: i32,
+    offset: i64,
+    timestamp: i64,
+    mapping: String,
+    ord: u32,
+    source: String,
+    r#type: String,
+    subject: Option<String>,
+    time: i64,
+    tenant: Option<String>,
+    key: Option<String>,
+    traceparent: Option<String>,
+    data: serde_json::Value,
+}
+
+/// A dead letter, without its event.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct DeadForm {
+    reason: String,
+    attempts: u16,
+    last: Option<OutcomeForm>,
+    pub(crate) body_len: u32,
+}
+
+/// A quarantine row, without its record.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct QuarantineForm {
+    at: i64,
+    reason: String,
+    mapping: Option<String>,
+    field: Option<String>,
+    expression: Option<String>,
+    detail: String,
+    pub(crate) body_len: u32,
+}
+
+/// A record, bytes as base64.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RecordForm {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    timestamp: i64,
+    key: Option<String>,
+    headers: Vec<(String, Option<String>)>,
+    value: Option<String>,
+}
+
+// === impl OutcomeForm ===
+
+impl OutcomeForm {
+    fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Answered(answer) => {
+                let head = (!answer.head.is_empty()).then(|| STANDARD.encode(&answer.head));
+                Self { status: Some(answer.status), head, cause: None, detail: None }
+            }
+            Outcome::Failed { cause, detail } => {
+                let (cause, detail) = (Some(cause.as_str().into()), Some(detail.clone()));
+                Self { status: None, head: None, cause, detail }
+            }
+        }
+    }
+
+    /// What it asked for by `Retry-After` is not kept: it is in the due time already.
+    fn into_outcome(self) -> Option<Outcome> {
+        if let Some(status) = self.status {
+            let head = Bytes::from(self.head.map(|head| STANDARD.decode(head)).transpose().ok()?.unwrap_or_default());
+            return Some(Outcome::Answered(Answer { status, retry_after: RetryAfter::Absent, head }));
+        }
+        let cause = FailureCause::ALL.into_iter().find(|cause| Some(cause.as_str()) == self.cause.as_deref())?;
+        Some(Outcome::Failed { cause, detail: self.detail.unwrap_or_default() })
+    }
+}
+
+// === impl HeadForm ===
+
+impl HeadForm {
+    pub(crate) fn of(head: &LedgerHead) -> Self {
+        Self {
+            attempts: head.attempts,
+            first: head.first.as_millis(),
+            due: head.due.as_millis(),
+            last: head.last.as_ref().map(OutcomeForm::of),
+            key: head.ordering_key.clone(),
+            body_len: head.body_len,
+        }
+    }
+
+    pub(crate) fn into_head(self) -> LedgerHead {
+        LedgerHead {
+            attempts: self.attempts,
+            first: Timestamp::from_millis(self.first),
+            due: Timestamp::from_millis(self.due),
+            last: self.last.and_then(OutcomeForm::into_outcome),
+            ordering_key: self.key,
+            body_len: self.body_len,
+        }
+    }
+}
+
+// === impl EventForm ===
+
+impl EventForm {
+    pub(crate) fn of(event: &IntegrationEvent) -> Self {
+        Self {
+            id: STANDARD.encode(event.id.as_bytes()),
+            topic: event.origin.topic.to_string(),
+            partition: event.origin.partition,
+            offset: event.origin.offset,
+            timestamp: event.origin.timestamp.as_millis(),
+            mapping: event.mapping.to_string(),
+            ord: event.ord,
+            source: event.source.to_string(),
+            r#type: event.event_type.to_string(),
+            subject: event.subject.clone(),
+            time: event.time.as_millis(),
+            tenant: event.tenant.clone(),
+            key: event.key.clone(),
+            traceparent: event.traceparent.clone(),
+            data: event.data.clone(),
+        }
+    }
+
+    pub(crate) fn into_event(self, key: &[u8]) -> Result<IntegrationEvent, StoreError> {
+        let id = STANDARD.decode(&self.id).ok().and_then(|id| id.try_into().ok());
+        Ok(IntegrationEvent {
+            id: EventId::from_bytes(id.ok_or_else(|| StoreError::row(key, "the event has no id"))?),
+            origin: Origin {
+                topic: self.topic.into(),
+                partition: self.partition,
+                offset: self.offset,
+                timestamp: Timestamp::from_millis(self.timestamp),
+            },
+            mapping: self.mapping.into(),
+            ord: self.ord,
+            source: self.source.into(),
+            event_type: self.r#type.into(),
+            subject: self.subject,
+            time: Timestamp::from_millis(self.time),
+            tenant: self.tenant,
+            key: self.key,
+            traceparent: self.traceparent,
+            data: self.data,
+        })
+    }
+}
+
+// === impl DeadForm ===
+
+impl DeadForm {
+    pub(crate) fn of(letter: &DeadLetter, body_len: u32) -> Self {
+        let last = letter.last.as_ref().map(OutcomeForm::of);
+        Self { reason: letter.reason.as_str().into(), attempts: letter.attempts, last, body_len }
+    }
+
+    pub(crate) fn into_letter(
+        self,
+        key: &[u8],
+        (sid, died): (Sid, i64),
+        event: IntegrationEvent,
+    ) -> Result<DeadLetter, StoreError> {
+        let reason = DeadReason::ALL.into_iter().find(|reason| reason.as_str() == self.reason);
+        let reason = reason.ok_or_else(|| StoreError::row(key, format!("unknown reason {}", self.reason)))?;
+        let (died, last) = (Timestamp::from_millis(died), self.last.and_then(OutcomeForm::into_outcome));
+        Ok(DeadLetter { sid, died, reason, attempts: self.attempts, last, event })
+    }
+}
+
+// === impl QuarantineForm ===
+
+impl QuarantineForm {
+    pub(crate) fn of(row: &Quarantined, body_len: u32) -> Self {
+        Self {
+            at: row.at.as_millis(),
+            reason: row.fault.reason.as_str().into(),
+            mapping: row.fault.mapping.clone(),
+            field: row.fault.field.clone(),
+            expression: row.fault.expression.clone(),
+            detail: row.fault.detail.clone(),
+            body_len,
+        }
+    }
+
+    pub(crate) fn into_row(self, key: &[u8], record: Record) -> Result<Quarantined, StoreError> {
+        let reason = FaultReason::ALL.into_iter().find(|reason| reason.as_str() == self.reason);
+        let reason = reason.ok_or_else(|| StoreError::row(key, format!("unknown reason {}", self.reason)))?;
+        let Self { mapping, field, expression, detail, .. } = self;
+        let fault = Fault { reason, mapping, field, expression, detail };
+        Ok(Quarantined { record, at: Timestamp::from_millis(self.at), fault })
+    }
+}
+
+// === impl RecordForm ===
+
+impl RecordForm {
+    pub(crate) fn of(record: &Record) -> Self {
+        let text = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| STANDARD.encode(bytes));
+        Self {
+            topic: record.origin.topic.to_string(),
+            partition: record.origin.partition,
+            offset: record.origin.offset,
+            timestamp: record.origin.timestamp.as_millis(),
+            key: text(&record.key),
+            headers: record.headers.iter().map(|header| (header.name.clone(), text(&header.value))).collect(),
+            value: text(&record.value),
+        }
+    }
+
+    pub(crate) fn into_record(self, key: &[u8]) -> Result<Record, StoreError> {
+        let bytes = |text: Option<String>| {
+            let bytes = text.map(|text| STANDARD.decode(text)).transpose();
+            bytes.map(|bytes| bytes.map(Bytes::from)).map_err(|error| StoreError::row(key, error))
+        };
+        let headers = self.headers.into_iter().map(|(name, value)| Ok(Header { name, value: bytes(value)? }));
+        Ok(Record {
+            origin: Origin {
+                topic: Arc::from(self.topic),
+                partition: self.partition,
+                offset: self.offset,
+                timestamp: Timestamp::from_millis(self.timestamp),
+            },
+            key: bytes(self.key)?,
+            headers: headers.collect::<Result<_, StoreError>>()?,
+            value: bytes(self.value)?,
+        })
+    }
+}
