@@ -241,6 +241,31 @@ async fn sec_5_an_endless_answer_is_cut_off_after_64_kibibytes() {
 }
 
 #[tokio::test]
+async fn sec_5_an_answer_is_read_to_its_end_only_up_to_64_kibibytes() {
+    for (length, connections) in [(60_000, 1), (1 << 20, 3)] {
+        let receiver = Receiver::start(Habit::Answer(Reply::with(200, &[], &vec![b'x'; length])));
+        let transport = HttpTransport::new(&settings()).unwrap();
+        let target = Target::new(&subscription(&receiver.url()), LONG).unwrap();
+        for _ in 0..3 {
+            assert!(attempt(&transport, &target, &event(), clock::now()).await.accepted());
+        }
+        assert_eq!(
+            receiver.book().connections,
+            connections,
+            "a connection is used again only when nothing is left on it"
+        );
+    }
+}
+
+#[tokio::test]
+async fn sec_5_an_answer_with_too_many_headers_is_a_protocol_failure() {
+    let names: Vec<_> = (0..2_000).map(|n| format!("x-{n}")).collect();
+    let headers: Vec<_> = names.iter().map(|name| (name.as_str(), "v")).collect();
+    let receiver = Receiver::start(Habit::Answer(Reply::with(200, &headers, b"")));
+    assert_failed(&attempt_at(&receiver.url(), LONG).await, FailureCause::Protocol);
+}
+
+#[tokio::test]
 async fn sw_17_one_deadline_bounds_the_whole_exchange() {
     for habit in [Habit::Hang, Habit::Held(Reply::new(200)), Habit::Drip] {
         let receiver = Receiver::start(habit);
@@ -250,6 +275,13 @@ async fn sw_17_one_deadline_bounds_the_whole_exchange() {
         assert!(took >= SHORT && took < LONG, "{took:?}");
         receiver.wait_until("the end of the connection", |book| book.requests.len() == 1 && book.open == 0).await;
     }
+}
+
+#[tokio::test]
+async fn sec_5_a_flood_of_interim_answers_ends_with_the_deadline() {
+    let receiver = Receiver::start(Habit::Interim);
+    assert_failed(&attempt_at(&receiver.url(), SHORT).await, FailureCause::Timeout);
+    receiver.wait_until("the cut", |book| book.cut == 1 && book.open == 0).await;
 }
 
 #[tokio::test]
