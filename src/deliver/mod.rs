@@ -34,3 +34,152 @@ pub async fn attempt(transport: &impl Transport, target: &Target, event: &Emitte
         Err(error) => Outcome::Failed { cause: error.cause, detail: error.detail },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::error::{SecretError, TargetError};
+    use crate::egress::exchange::{ExchangeError, Request, Response};
+    use crate::model::event::IntegrationEvent;
+    use crate::model::id::{EventId, Sid};
+    use crate::model::record::Origin;
+    use crate::model::secret::{Secret, SigningSecret};
+    use crate::model::subscription::{Auth, Format, Signing, State, Status, Subscription, Tenant};
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    const SECRETS: [&str; 2] = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"];
+
+    fn t0() -> Timestamp {
+        Timestamp::from_millis(1_767_225_600_000)
+    }
+
+    /// Keeps what it is given, and answers 200.
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<Request>>);
+
+    impl Transport for Kept {
+        async fn exchange(&self, request: Request) -> Result<Response, ExchangeError> {
+            self.0.lock().unwrap().push(request);
+            Ok(Response { status: 200, headers: HeaderMap::new(), head: Bytes::new() })
+        }
+    }
+
+    fn subscription() -> Subscription {
+        let secret = |text: &str| SigningSecret { text: Secret::new(text), created: t0(), expires: None };
+        Subscription {
+            sid: Sid::new(1, 1),
+            id: "sub_a".into(),
+            tenant: Tenant::None,
+            name: None,
+            description: None,
+            metadata: std::collections::BTreeMap::new(),
+            url: "https://example.com/hooks".parse().unwrap(),
+            types: vec!["**".into()],
+            filter: None,
+            format: Format::CloudEvents,
+            headers: Vec::new(),
+            auth: None,
+            signing: Signing::Standard,
+            secrets: SECRETS.map(secret).into(),
+            timeout: None,
+            concurrency: None,
+            retry: None,
+            status: Status { state: State::Active, reason: None, since: t0() },
+            declared: false,
+            version: 1,
+            created: t0(),
+            updated: t0(),
+        }
+    }
+
+    fn event(subject: &str) -> Emitted {
+        let origin = Origin { topic: "t".into(), partition: 0, offset: 0, timestamp: t0() };
+        Emitted::new(IntegrationEvent {
+            id: EventId::derive(&origin, "m", 0),
+            origin,
+            mapping: "m".into(),
+            ord: 0,
+            source: "/s".into(),
+            event_type: "a.b".into(),
+            subject: Some(subject.into()),
+            time: t0(),
+            tenant: None,
+            key: None,
+            traceparent: None,
+            data: serde_json::json!({"n": 1}),
+        })
+    }
+
+    fn refused(change: impl FnOnce(&mut Subscription)) -> TargetError {
+        let mut subscription = subscription();
+        change(&mut subscription);
+        Target::new(&subscription, Duration::from_secs(15)).unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn sw_3_a_retry_has_the_same_id_and_body_but_its_own_time_and_signature() {
+        let (kept, event) = (Kept::default(), event("s"));
+        let mut subscription = subscription();
+        subscription.secrets[1].expires = Some(t0().after(Duration::from_secs(5)));
+        let target = Target::new(&subscription, Duration::from_secs(15)).unwrap();
+        for seconds in [0, 5] {
+            let now = t0().after(Duration::from_secs(seconds));
+            assert!(attempt(&kept, &target, &event, now).await.accepted());
+        }
+        let requests = kept.0.into_inner().unwrap();
+        let [first, second] = requests.as_slice() else { panic!("{}", requests.len()) };
+        assert_eq!(first.headers["webhook-id"], second.headers["webhook-id"]);
+        assert_eq!(first.body.as_ptr(), second.body.as_ptr(), "rendered once, shared");
+        let signatures = |request: &Request| request.headers["webhook-signature"].to_str().unwrap().split(' ').count();
+        assert_eq!((signatures(first), signatures(second)), (2, 1), "the old secret signs until its time is over");
+        for (request, at) in [(first, "1767225600"), (second, "1767225605")] {
+            assert_eq!(request.headers["webhook-timestamp"], at);
+            let header = |name: &str| request.headers[name].to_str().ok();
+            let signed = sign::Signed {
+                id: header("webhook-id"),
+                timestamp: header("webhook-timestamp"),
+                signature: header("webhook-signature"),
+                body: &request.body,
+            };
+            let key = sign::parse_verifier(SECRETS[0]).unwrap();
+            assert_eq!(sign::verify(&[key], &signed, t0()), Ok(()));
+        }
+        assert_eq!((first.timeout, first.headers.contains_key("traceparent")), (Duration::from_secs(15), false));
+    }
+
+    #[tokio::test]
+    async fn sec_6_attributes_that_do_not_fit_into_headers_are_not_sent() {
+        let (kept, mut subscription) = (Kept::default(), subscription());
+        subscription.format = Format::CloudEventsBinary;
+        let target = Target::new(&subscription, Duration::from_secs(15)).unwrap();
+        let outcome = attempt(&kept, &target, &event(&"x".repeat(9_000)), t0()).await;
+        assert!(matches!(outcome, Outcome::Failed { cause: FailureCause::TooLarge, .. }), "{outcome}");
+        assert!(kept.0.lock().unwrap().is_empty());
+        assert!(attempt(&kept, &target, &event(&"x".repeat(7_000)), t0()).await.accepted());
+    }
+
+    #[test]
+    fn sw_22_a_subscription_that_cannot_be_sent_to_is_refused_with_its_reason() {
+        let header = |name: &str| vec![(name.to_owned(), "v".to_owned())];
+        let reserved = refused(|s| s.headers = header("Webhook-Id"));
+        assert_eq!(reserved.to_string(), "header `webhook-id` is set by hookline and cannot be configured");
+        assert_eq!(refused(|s| s.headers = header("a b")), TargetError::HeaderName("a b".into()));
+        let twice = refused(|s| s.headers = [header("X-A"), header("x-a")].concat());
+        assert_eq!(twice, TargetError::HeaderTwice("x-a".into()));
+        let auth = refused(|s| {
+            (s.headers, s.auth) = (header("Authorization"), Some(Auth::Bearer(Secret::new("t"))));
+        });
+        assert_eq!(auth, TargetError::HeaderTwice("authorization".into()));
+        let long = refused(|s| s.headers = vec![("x-a".into(), "v".repeat(9_000))]);
+        assert_eq!(long, TargetError::HeadersTooLong { limit: 8192 });
+        let none = refused(|s| s.secrets.clear());
+        assert_eq!(none.to_string(), "signing scheme `standard` needs a secret that begins with `whsec_`");
+        assert!(matches!(refused(|s| s.signing = Signing::Ed25519), TargetError::SecretScheme { .. }));
+        let broken = refused(|s| s.secrets[1].text = Secret::new("whsec_hunter2!"));
+        assert_eq!(broken, TargetError::Secret(SecretError::BadBase64));
+        assert!(!format!("{broken:?}").contains("hunter2"));
+    }
+}

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
 use std::sync::Arc;
 use std::time::Duration;
-use url::{Host, Url};
+use url::Host;
 
 /// Bytes of a response that are read at most; then the exchange is cut (SEC-5).
 const READ: usize = 64 << 10;
@@ -84,20 +84,19 @@ impl HttpTransport {
 
     async fn send(&self, request: Request) -> Result<Response, ExchangeError> {
         let scheme = if request.url.scheme() == "https" { "https" } else { "http" };
-        let url = request.url.clone();
         let mut sent = reqwest::Request::new(request.method, request.url);
         *sent.headers_mut() = request.headers;
         *sent.body_mut() = Some(request.body.into());
         let mut answer = self.client.execute(sent).await.map_err(|error| failure::classify(&error, scheme))?;
-        self.judge_peer(&url, &answer)?;
+        self.judge_peer(&answer)?;
         let head = read(&mut answer).await.map_err(|error| failure::classify(&error, scheme))?;
         Ok(Response { status: answer.status().as_u16(), headers: std::mem::take(answer.headers_mut()), head })
     }
 
     /// Judges the address behind an answer: a pooled connection was judged when it was made, and is again (SEC-3).
-    fn judge_peer(&self, url: &Url, answer: &reqwest::Response) -> Result<(), ExchangeError> {
+    fn judge_peer(&self, answer: &reqwest::Response) -> Result<(), ExchangeError> {
         let Some(peer) = answer.remote_addr() else { return Ok(()) };
-        let host = match url.host() {
+        let host = match answer.url().host() {
             Some(Host::Domain(name)) => Some(plain(name)),
             _ => None,
         };

@@ -108,11 +108,12 @@ fn assert_failed(outcome: &Outcome, expected: FailureCause) {
 #[tokio::test]
 async fn sw_1_a_delivery_is_a_signed_post_that_says_who_sends_it() {
     let receiver = Receiver::accepting();
-    let before = clock::now();
+    let (before, began) = (clock::now(), Instant::now());
     assert!(attempt_at(&receiver.url(), LONG).await.accepted());
     let book = receiver.book();
     let [request] = book.requests.as_slice() else { panic!("{} requests", book.requests.len()) };
     assert_eq!(request.line(), "POST /hooks HTTP/1.1");
+    assert!(request.at >= began && request.at <= Instant::now());
     assert!(request.signed_with(SECRET));
     assert!(!request.signed_with(OLD_SECRET), "a secret whose time is over signs no more");
     assert_eq!(request.id(), event().event.id.to_string());
@@ -162,6 +163,28 @@ async fn connections_are_kept_and_used_again() {
     }
     let book = receiver.book();
     assert_eq!((book.requests.len(), book.connections), (50, 1));
+}
+
+#[tokio::test]
+async fn many_at_once_arrive_each_once_and_signed() {
+    const ALL: i64 = 4_000;
+    let receiver = Receiver::accepting();
+    let transport = HttpTransport::new(&settings()).unwrap();
+    let target = Arc::new(Target::new(&subscription(&receiver.url()), LONG).unwrap());
+    async fn deliver(from: i64, transport: HttpTransport, target: Arc<Target>) {
+        for offset in (from..ALL).step_by(16) {
+            let mut event = event().event;
+            event.origin.offset = offset;
+            event.id = EventId::derive(&event.origin, "order", 0);
+            assert!(attempt(&transport, &target, &Emitted::new(event), clock::now()).await.accepted());
+        }
+    }
+    let tasks = (0..16).map(|from| deliver(from, transport.clone(), Arc::clone(&target)));
+    tasks.collect::<tokio::task::JoinSet<()>>().join_all().await;
+    receiver.wait_until("all of them", |book| book.ids.len() == ALL as usize).await;
+    let book = receiver.book();
+    assert!(book.ids.values().all(|times| *times == 1) && book.connections <= 16 && book.most_waiting <= 16);
+    assert!(book.requests.iter().all(|request| request.signed_with(SECRET)));
 }
 
 #[tokio::test]
@@ -218,6 +241,31 @@ async fn sec_5_an_endless_answer_is_cut_off_after_64_kibibytes() {
 }
 
 #[tokio::test]
+async fn sec_5_an_answer_is_read_to_its_end_only_up_to_64_kibibytes() {
+    for (length, connections) in [(60_000, 1), (1 << 20, 3)] {
+        let receiver = Receiver::start(Habit::Answer(Reply::with(200, &[], &vec![b'x'; length])));
+        let transport = HttpTransport::new(&settings()).unwrap();
+        let target = Target::new(&subscription(&receiver.url()), LONG).unwrap();
+        for _ in 0..3 {
+            assert!(attempt(&transport, &target, &event(), clock::now()).await.accepted());
+        }
+        assert_eq!(
+            receiver.book().connections,
+            connections,
+            "a connection is used again only when nothing is left on it"
+        );
+    }
+}
+
+#[tokio::test]
+async fn sec_5_an_answer_with_too_many_headers_is_a_protocol_failure() {
+    let names: Vec<_> = (0..2_000).map(|n| format!("x-{n}")).collect();
+    let headers: Vec<_> = names.iter().map(|name| (name.as_str(), "v")).collect();
+    let receiver = Receiver::start(Habit::Answer(Reply::with(200, &headers, b"")));
+    assert_failed(&attempt_at(&receiver.url(), LONG).await, FailureCause::Protocol);
+}
+
+#[tokio::test]
 async fn sw_17_one_deadline_bounds_the_whole_exchange() {
     for habit in [Habit::Hang, Habit::Held(Reply::new(200)), Habit::Drip] {
         let receiver = Receiver::start(habit);
@@ -227,6 +275,13 @@ async fn sw_17_one_deadline_bounds_the_whole_exchange() {
         assert!(took >= SHORT && took < LONG, "{took:?}");
         receiver.wait_until("the end of the connection", |book| book.requests.len() == 1 && book.open == 0).await;
     }
+}
+
+#[tokio::test]
+async fn sec_5_a_flood_of_interim_answers_ends_with_the_deadline() {
+    let receiver = Receiver::start(Habit::Interim);
+    assert_failed(&attempt_at(&receiver.url(), SHORT).await, FailureCause::Timeout);
+    receiver.wait_until("the cut", |book| book.cut == 1 && book.open == 0).await;
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ fn told(input: &Value) -> Value {
         }
         Verdict::Again { after, slow_lane } => {
             assert_eq!(after, verdict::wait(scheduled, asked, RETRY_AFTER_CAP));
-            assert!(slow_lane.is_none_or(|slow| slow == after));
+            assert!(slow_lane.is_none_or(|slow| slow <= after), "one delivery waits no less than its lane");
             "retry"
         }
     };

@@ -39,12 +39,6 @@ impl Key {
         SigningKey::from_keypair_bytes(&pair).map(Self).map_err(|_| SecretError::PublicHalfMismatch)
     }
 
-    /// Makes the key of a seed.
-    #[must_use]
-    pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(seed))
-    }
-
     /// What receivers verify with.
     #[must_use]
     pub fn public(&self) -> Public {
@@ -96,6 +90,12 @@ impl fmt::Debug for Public {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Public(v1a)")
     }
+}
+
+/// The text of the private key of a seed: prefix, seed and public half.
+#[must_use]
+pub fn written(seed: &[u8; 32]) -> String {
+    format!("{PREFIX}{}", STANDARD.encode(SigningKey::from_bytes(seed).to_keypair_bytes()))
 }
 
 /// ed25519 reads its message twice: it has to be in one piece.

@@ -188,6 +188,7 @@ impl VerifyError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     fn vectors(kind: &str) -> Vec<Value> {
@@ -280,6 +281,34 @@ mod tests {
         for case in vectors("id") {
             let ok = valid_id(case["input"]["id"].as_str().unwrap());
             assert_eq!(json!(ok), case["expected"]["ok"], "{}", case["name"]);
+        }
+    }
+
+    proptest! {
+        // ed25519 without optimisation is slow.
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn what_a_key_signs_only_its_verifier_accepts(
+            body in prop::collection::vec(any::<u8>(), 0..200),
+            seed in any::<[u8; 32]>(),
+            other in any::<[u8; 32]>(),
+            timestamp in 0i64..4_000_000_000,
+        ) {
+            prop_assume!(seed != other);
+            let now = Timestamp::from_millis(timestamp * 1000);
+            for written in [standard::written, |seed: &[u8]| ed25519::written(seed.try_into().unwrap())] {
+                let key = parse(&written(&seed), Made::Now).unwrap();
+                let signature = sign([&key].into_iter(), &Message { id: "evt_a", timestamp, body: &body });
+                let timestamp = timestamp.to_string();
+                let signed = |body| Signed {
+                    id: Some("evt_a"), timestamp: Some(&timestamp), signature: Some(&signature), body,
+                };
+                prop_assert_eq!(verify(&[key.verifier()], &signed(&body), now), Ok(()));
+                let changed = [&body[..], b"x"].concat();
+                prop_assert_eq!(verify(&[key.verifier()], &signed(&changed), now), Err(VerifyError::NoMatch));
+                let stranger = parse_verifier(&written(&other)).unwrap();
+                prop_assert_eq!(verify(&[stranger], &signed(&body), now), Err(VerifyError::NoMatch));
+            }
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) enum Habit {
     Endless,
     /// Answers 200 with a body that comes a byte at a time, until it is cut off.
     Drip,
+    /// Sends interim answers (102) and never a final one.
+    Interim,
     /// Sends something that is not HTTP.
     Garbage,
 }
@@ -322,8 +324,7 @@ async fn obey(habit: Habit, stream: &mut TcpStream, shared: &Shared) -> std::io:
         Habit::ResetMidway => {
             send(stream, shared, Bytes::from_static(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhal")).await?;
             // The other side has to have read it: an RST takes away what still stands in its buffer.
-            let _ = tokio::time::timeout(Duration::from_millis(50), until_closed(stream, std::future::pending::<()>()))
-                .await;
+            until_closed(stream, tokio::time::sleep(Duration::from_millis(50))).await?;
             stream.set_zero_linger().map(|()| false)
         }
         Habit::Close => Ok(false),
@@ -342,6 +343,9 @@ async fn obey(habit: Habit, stream: &mut TcpStream, shared: &Shared) -> std::io:
                 send(stream, shared, Bytes::from_static(b".")).await?;
             }
         }
+        Habit::Interim => loop {
+            send(stream, shared, Bytes::from_static(b"HTTP/1.1 102 Processing\r\n\r\n")).await?;
+        },
         Habit::Garbage => {
             send(stream, shared, Bytes::from_static(b"SSH-2.0-OpenSSH_9.9\r\n\r\n")).await.map(|()| false)
         }
