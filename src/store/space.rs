@@ -21,7 +21,7 @@ pub enum Space {
 }
 
 /// Reads the free bytes of a disk; tests put their own in its place.
-pub(crate) type Meter = Box<dyn Fn() -> Result<u64, StoreError> + Send + Sync>;
+pub type Meter = Box<dyn Fn() -> Result<u64, StoreError> + Send + Sync>;
 
 /// The floors, and the last reading.
 pub(crate) struct Floors {

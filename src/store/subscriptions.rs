@@ -1,0 +1,226 @@
+//! Subscriptions in the tree `config`: `sub/<sid>` what it says, `secret/<sid>` what must stay secret (sealed),
+//! `declared/<id>` which sid a subscription in a file was given.
+
+use crate::model::id::Sid;
+use crate::model::secret::{Secret, SigningSecret};
+use crate::model::subscription::{Auth, Format, Retry, Signing, State, Status, Subscription, Tenant};
+use crate::model::time::Timestamp;
+use crate::store::error::StoreError;
+use crate::store::row;
+use crate::store::seal::Seal;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub(crate) const SUBSCRIPTION: &[u8] = b"sub/";
+const SECRET: &[u8] = b"secret/";
+const DECLARED: &[u8] = b"declared/";
+
+#[derive(Serialize, Deserialize)]
+struct SubscriptionForm {
+    id: String,
+    tenant: Option<String>,
+    name: Option<String>,
+    description: Option<String>,
+    metadata: BTreeMap<String, String>,
+    url: String,
+    types: Vec<String>,
+    filter: Option<String>,
+    format: String,
+    headers: Vec<(String, String)>,
+    signing: String,
+    timeout_ms: Option<u64>,
+    concurrency: Option<u16>,
+    retry: Option<RetryForm>,
+    state: String,
+    reason: Option<String>,
+    since: i64,
+    declared: bool,
+    version: u64,
+    created: i64,
+    updated: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RetryForm {
+    schedule_ms: Vec<u64>,
+    max_age_ms: u64,
+    jitter: f64,
+}
+
+/// What must stay secret.
+#[derive(Serialize, Deserialize)]
+struct SecretForm {
+    signing: Vec<(String, i64, Option<i64>)>,
+    auth: Option<AuthForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AuthForm {
+    kind: String,
+    name: Option<String>,
+    secret: String,
+}
+
+/// The key of a subscription's row.
+pub(crate) fn subscription_key(sid: Sid) -> Vec<u8> {
+    [SUBSCRIPTION, &sid.to_bytes()].concat()
+}
+
+/// The key of its secrets.
+pub(crate) fn secret_key(sid: Sid) -> Vec<u8> {
+    [SECRET, &sid.to_bytes()].concat()
+}
+
+/// The key of a declared subscription's sid.
+pub(crate) fn declared_key(id: &str) -> Vec<u8> {
+    [DECLARED, id.as_bytes()].concat()
+}
+
+/// The sid in the key of a subscription's row.
+pub(crate) fn sid_of(key: &[u8]) -> Option<Sid> {
+    Some(Sid::from_bytes(key.strip_prefix(SUBSCRIPTION)?.try_into().ok()?))
+}
+
+/// The values of both rows.
+pub(crate) fn write(subscription: &Subscription, seal: &Seal) -> (Vec<u8>, Vec<u8>) {
+    let secrets = serde_json::to_vec(&SecretForm::of(subscription)).expect("these forms have text keys");
+    let sealed = seal.seal(&secret_key(subscription.sid), &secrets);
+    (row::write(&SubscriptionForm::of(subscription)), [&[row::VERSION][..], &sealed].concat())
+}
+
+/// A subscription from its rows.
+pub(crate) fn read(key: &[u8], value: &[u8], secrets: &[u8], seal: &Seal) -> Result<Subscription, StoreError> {
+    let sid = sid_of(key).ok_or_else(|| StoreError::row(key, "its key has no id"))?;
+    let form: SubscriptionForm = row::read(key, value)?;
+    let Some((&row::VERSION, envelope)) = secrets.split_first() else {
+        return Err(StoreError::row(&secret_key(sid), "its secrets are missing or of an unknown version"));
+    };
+    let plain = seal.open(&secret_key(sid), envelope)?;
+    let secrets: SecretForm = serde_json::from_slice(&plain).map_err(|error| StoreError::row(key, error))?;
+    form.into_subscription(sid, secrets).map_err(|what| StoreError::row(key, what))
+}
+
+// === impl SubscriptionForm ===
+
+impl SubscriptionForm {
+    fn of(subscription: &Subscription) -> Self {
+        let s = subscription;
+        Self {
+            id: s.id.clone(),
+            tenant: match &s.tenant {
+                Tenant::None => None,
+                Tenant::One(tenant) => Some(tenant.clone()),
+                Tenant::All => Some("*".into()),
+            },
+            name: s.name.clone(),
+            description: s.description.clone(),
+            metadata: s.metadata.clone(),
+            url: s.url.to_string(),
+            types: s.types.clone(),
+            filter: s.filter.clone(),
+            format: s.format.as_str().into(),
+            headers: s.headers.clone(),
+            signing: s.signing.as_str().into(),
+            timeout_ms: s.timeout.map(millis),
+            concurrency: s.concurrency,
+            retry: s.retry.as_ref().map(|retry| RetryForm {
+                schedule_ms: retry.schedule.iter().copied().map(millis).collect(),
+                max_age_ms: millis(retry.max_age),
+                jitter: retry.jitter,
+            }),
+            state: s.status.state.as_str().into(),
+            reason: s.status.reason.clone(),
+            since: s.status.since.as_millis(),
+            declared: s.declared,
+            version: s.version,
+            created: s.created.as_millis(),
+            updated: s.updated.as_millis(),
+        }
+    }
+
+    fn into_subscription(self, sid: Sid, secrets: SecretForm) -> Result<Subscription, String> {
+        let format = Format::ALL.into_iter().find(|format| format.as_str() == self.format);
+        let signing = Signing::ALL.into_iter().find(|signing| signing.as_str() == self.signing);
+        let state = State::ALL.into_iter().find(|state| state.as_str() == self.state);
+        Ok(Subscription {
+            sid,
+            id: self.id,
+            tenant: match self.tenant.as_deref() {
+                None => Tenant::None,
+                Some("*") => Tenant::All,
+                Some(tenant) => Tenant::One(tenant.into()),
+            },
+            name: self.name,
+            description: self.description,
+            metadata: self.metadata,
+            url: self.url.parse().map_err(|error| format!("its url: {error}"))?,
+            types: self.types,
+            filter: self.filter,
+            format: format.ok_or_else(|| format!("unknown format {}", self.format))?,
+            headers: self.headers,
+            auth: secrets.auth.map(AuthForm::into_auth).transpose()?,
+            signing: signing.ok_or_else(|| format!("unknown signing {}", self.signing))?,
+            secrets: secrets.signing.into_iter().map(signing_secret).collect(),
+            timeout: self.timeout_ms.map(Duration::from_millis),
+            concurrency: self.concurrency,
+            retry: self.retry.map(|retry| Retry {
+                schedule: retry.schedule_ms.into_iter().map(Duration::from_millis).collect(),
+                max_age: Duration::from_millis(retry.max_age_ms),
+                jitter: retry.jitter,
+            }),
+            status: Status {
+                state: state.ok_or_else(|| format!("unknown state {}", self.state))?,
+                reason: self.reason,
+                since: Timestamp::from_millis(self.since),
+            },
+            declared: self.declared,
+            version: self.version,
+            created: Timestamp::from_millis(self.created),
+            updated: Timestamp::from_millis(self.updated),
+        })
+    }
+}
+
+// === impl SecretForm ===
+
+impl SecretForm {
+    fn of(subscription: &Subscription) -> Self {
+        let time = Timestamp::as_millis;
+        let signing = subscription.secrets.iter();
+        let signing = signing.map(|s| (s.text.expose().to_owned(), time(s.created), s.expires.map(time))).collect();
+        Self { signing, auth: subscription.auth.as_ref().map(AuthForm::of) }
+    }
+}
+
+// === impl AuthForm ===
+
+impl AuthForm {
+    fn of(auth: &Auth) -> Self {
+        let (name, secret) = match auth {
+            Auth::Bearer(token) => (None, token),
+            Auth::Basic { username, password } => (Some(username.clone()), password),
+            Auth::Header { name, value } => (Some(name.clone()), value),
+        };
+        Self { kind: auth.kind().into(), name, secret: secret.expose().into() }
+    }
+
+    fn into_auth(self) -> Result<Auth, String> {
+        let secret = Secret::new(self.secret);
+        match (self.kind.as_str(), self.name) {
+            ("bearer", None) => Ok(Auth::Bearer(secret)),
+            ("basic", Some(username)) => Ok(Auth::Basic { username, password: secret }),
+            ("header", Some(name)) => Ok(Auth::Header { name, value: secret }),
+            (kind, _) => Err(format!("unknown auth {kind}")),
+        }
+    }
+}
+
+fn signing_secret((text, created, expires): (String, i64, Option<i64>)) -> SigningSecret {
+    let (created, expires) = (Timestamp::from_millis(created), expires.map(Timestamp::from_millis));
+    SigningSecret { text: Secret::new(text), created, expires }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
