@@ -10,7 +10,7 @@ use crate::model::quarantine::{Fault, Quarantined};
 use crate::model::record::Record;
 use crate::pipeline::Pipeline;
 use crate::progress::partitions::Partitions;
-use crate::progress::{Admission, Admitted};
+use crate::progress::partition::{Admission, Admitted};
 use crate::runtime::clock;
 use crate::store::batch::Batch;
 use crate::subscriptions::cell::{Cell, Hands, Room};

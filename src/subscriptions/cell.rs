@@ -7,7 +7,8 @@
 
 use crate::deliver::target::Target;
 use crate::lane::signal::{AttemptId, Effect, Finished, Row, Start};
-use crate::lane::{Gate, Lane};
+use crate::lane::Lane;
+use crate::lane::gate::Gate;
 use crate::metrics::Metrics;
 use crate::model::delivery::{LedgerKey, Ticket};
 use crate::model::id::Sid;
