@@ -5,5 +5,6 @@ pub mod group;
 mod message;
 mod offsets;
 pub mod properties;
+pub mod range;
 pub mod settings;
 pub mod writer;
