@@ -9,12 +9,14 @@ pub mod engine;
 pub mod error;
 mod flush;
 mod key;
+mod reader;
 mod row;
 mod seal;
 pub mod settings;
 mod sled_engine;
 pub mod space;
 mod subscriptions;
+mod topics;
 
 use crate::model::dead_letter::DeadLetter;
 use crate::model::delivery::{LedgerHead, LedgerKey};
@@ -27,13 +29,13 @@ use crate::store::batch::Batch;
 use crate::store::engine::{Engine, Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::flush::{Done, Queue, Writer};
-use crate::store::key::{DEAD, DEAD_BODY, LEDGER, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY};
-use crate::store::row::{DeadForm, EventForm, HeadForm, QuarantineForm, RecordForm};
+use crate::store::reader::Reader;
 use crate::store::seal::Seal;
 use crate::store::settings::StoreSettings;
 use crate::store::sled_engine::SledEngine;
 use crate::store::space::{Floors, Meter, Space};
-use std::collections::{HashMap, HashSet};
+use crate::store::topics::Topics;
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -44,12 +46,11 @@ use std::time::Duration;
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    engine: Arc<dyn Engine>,
+    reader: Reader,
     queue: Arc<Queue>,
     floors: Arc<Floors>,
     seal: Seal,
     id: [u8; 16],
-    numbers: Arc<Mutex<HashMap<Arc<str>, u32>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -81,17 +82,18 @@ impl Store {
     fn with<E: Engine>(engine: E, seal: Seal, floors: Floors, flushed: Flushed) -> Result<Self, StoreError> {
         let id = store_id(&engine)?;
         let (engine, queue, floors) = (Arc::new(engine), Arc::new(Queue::new()), Arc::new(floors));
-        let numbers = Arc::new(Mutex::new(topic_numbers(&*engine)?));
+        let topics = Topics::load(&*engine)?;
         let writer = Writer {
             engine: Arc::clone(&engine),
             queue: Arc::clone(&queue),
             floors: Arc::clone(&floors),
-            numbers: Arc::clone(&numbers),
+            topics: topics.clone(),
             flushed,
         };
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run());
         let writer = Mutex::new(Some(thread.map_err(|error| StoreError::Sync(Arc::new(error)))?));
-        Ok(Self(Arc::new(Inner { engine, queue, floors, seal, id, numbers, writer })))
+        let reader = Reader { engine, topics };
+        Ok(Self(Arc::new(Inner { reader, queue, floors, seal, id, writer })))
     }
 
     /// Who this store is: 16 random bytes, made once.
@@ -151,16 +153,7 @@ impl Store {
     /// # Errors
     /// A row cannot be read.
     pub fn ledger_heads(&self) -> Result<Vec<(LedgerKey, LedgerHead)>, StoreError> {
-        let topics = self.topics();
-        let mut rows = Vec::new();
-        self.each(Tree::State, &[LEDGER], |key, value| {
-            let topic = key::ledger_topic(key).and_then(|number| topics.get(&number));
-            let at = topic.and_then(|topic| key::read_ledger(key, Arc::clone(topic)));
-            let at = at.ok_or_else(|| StoreError::row(key, "it is no ledger key of ours"))?;
-            rows.push((at, row::read::<HeadForm>(key, value)?.into_head()));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(rows)
+        self.0.reader.ledger_heads()
     }
 
     /// The event of a ledger row; `None` when there is no such row. Blocks.
@@ -168,13 +161,7 @@ impl Store {
     /// # Errors
     /// The row cannot be read.
     pub fn ledger_event(&self, at: &LedgerKey) -> Result<Option<IntegrationEvent>, StoreError> {
-        let number = self.0.numbers.lock().unwrap_or_else(PoisonError::into_inner).get(&at.at.topic).copied();
-        let Some(number) = number else { return Ok(None) };
-        let key = key::ledger(at, number);
-        let Some(head) = self.0.engine.get(Tree::State, &key)? else { return Ok(None) };
-        let head = row::read::<HeadForm>(&key, &head)?.into_head();
-        let body = self.body(&key, LEDGER_BODY, head.body_len)?;
-        row::read::<EventForm>(&key, &body)?.into_event(&key).map(Some)
+        self.0.reader.ledger_event(at)
     }
 
     /// Dead letters of `sid`, or all, after the one with the id `after`; at most `limit`, with their ids. Blocks.
@@ -187,14 +174,7 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, DeadLetter)>, StoreError> {
-        let prefix = sid.map_or(vec![DEAD], key::dead_of);
-        let after = after.and_then(|id| key::from_id("dead_", DEAD, id)).unwrap_or_default();
-        let mut letters = Vec::new();
-        self.page(&prefix, &after, limit, |key, value| {
-            letters.push((key::to_id("dead_", key), self.read_dead(key, value)?));
-            Ok(())
-        })?;
-        Ok(letters)
+        self.0.reader.dead_letters(sid, after, limit)
     }
 
     /// One dead letter by its id. Blocks.
@@ -202,9 +182,7 @@ impl Store {
     /// # Errors
     /// The row cannot be read.
     pub fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
-        let Some(key) = key::from_id("dead_", DEAD, id) else { return Ok(None) };
-        let value = self.0.engine.get(Tree::State, &key)?;
-        value.map(|value| self.read_dead(&key, &value)).transpose()
+        self.0.reader.dead_letter(id)
     }
 
     /// Quarantined records after the one with the id `after`; at most `limit`, with their ids. Blocks.
@@ -212,13 +190,7 @@ impl Store {
     /// # Errors
     /// A row cannot be read.
     pub fn quarantined(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, Quarantined)>, StoreError> {
-        let after = after.and_then(|id| key::from_id("quar_", QUARANTINE, id)).unwrap_or_default();
-        let mut rows = Vec::new();
-        self.page(&[QUARANTINE], &after, limit, |key, value| {
-            rows.push((key::to_id("quar_", key), self.read_quarantined(key, value)?));
-            Ok(())
-        })?;
-        Ok(rows)
+        self.0.reader.quarantined(after, limit)
     }
 
     /// One quarantined record by its id. Blocks.
@@ -226,9 +198,7 @@ impl Store {
     /// # Errors
     /// The row cannot be read.
     pub fn quarantined_one(&self, id: &str) -> Result<Option<Quarantined>, StoreError> {
-        let Some(key) = key::from_id("quar_", QUARANTINE, id) else { return Ok(None) };
-        let value = self.0.engine.get(Tree::State, &key)?;
-        value.map(|value| self.read_quarantined(&key, &value)).transpose()
+        self.0.reader.quarantined_one(id)
     }
 
     /// All subscriptions. Blocks.
@@ -237,9 +207,10 @@ impl Store {
     /// A row cannot be read, or its secrets cannot be opened.
     pub fn subscriptions(&self) -> Result<Vec<Subscription>, StoreError> {
         let mut all = Vec::new();
-        self.each(Tree::Config, subscriptions::SUBSCRIPTION, |key, value| {
+        let engine = &*self.0.reader.engine;
+        engine::each_row(engine, (Tree::Config, subscriptions::SUBSCRIPTION), &[], |key, value| {
             let secret_key = subscriptions::sid_of(key).map(subscriptions::secret_key).unwrap_or_default();
-            let secrets = self.0.engine.get(Tree::Config, &secret_key)?.unwrap_or_default();
+            let secrets = engine.get(Tree::Config, &secret_key)?.unwrap_or_default();
             all.push(subscriptions::read(key, value, &secrets, &self.0.seal)?);
             Ok(ControlFlow::Continue(()))
         })?;
@@ -276,7 +247,7 @@ impl Store {
     pub async fn declared_sid(&self, id: &str) -> Result<Sid, StoreError> {
         let (key, inner) = (subscriptions::declared_key(id), Arc::clone(&self.0));
         let asked = key.clone();
-        let found = tokio::task::spawn_blocking(move || inner.engine.get(Tree::Config, &asked)).await;
+        let found = tokio::task::spawn_blocking(move || inner.reader.engine.get(Tree::Config, &asked)).await;
         if let Some(value) = found.map_err(|_| StoreError::Closed)?? {
             let bytes = value.get(1..).and_then(|bytes| bytes.try_into().ok());
             return bytes.map(Sid::from_bytes).ok_or_else(|| StoreError::row(&key, "it is no id"));
@@ -303,7 +274,9 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn purge(&self, sid: Sid) -> Result<(), StoreError> {
-        self.purge_where(|other| other == sid)
+        let rows = self.0.reader.purge(|other| other == sid)?;
+        self.submit(rows, |_| {});
+        Ok(())
     }
 
     /// Removes the rows of subscriptions that are not there any more: a delete that was cut off. Blocks.
@@ -312,103 +285,10 @@ impl Store {
     /// The store cannot be read.
     pub fn purge_unknown(&self) -> Result<(), StoreError> {
         let known: HashSet<Sid> = self.subscriptions()?.into_iter().map(|subscription| subscription.sid).collect();
-        self.purge_where(|sid| !known.contains(&sid))
-    }
-
-    fn purge_where(&self, gone: impl Fn(Sid) -> bool) -> Result<(), StoreError> {
-        let mut batch = Batch::new();
-        let mut drop_row = |key: &[u8], kind: u8, body_len: u32| {
-            for number in 0..batch::chunks(body_len) {
-                batch.raw(Tree::State, Op::Delete(key::chunk(key, kind, number)));
-            }
-            batch.raw(Tree::State, Op::Delete(key.to_vec()));
-        };
-        self.each(Tree::State, &[LEDGER], |key, value| {
-            if key::ledger_sid(key).is_some_and(&gone) {
-                drop_row(key, LEDGER_BODY, row::read::<HeadForm>(key, value)?.into_head().body_len);
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        self.each(Tree::State, &[DEAD], |key, value| {
-            if key::read_dead(key).is_some_and(|(sid, _)| gone(sid)) {
-                drop_row(key, DEAD_BODY, row::read::<DeadForm>(key, value)?.body_len);
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        self.submit(batch, |_| {});
+        let rows = self.0.reader.purge(|sid| !known.contains(&sid))?;
+        self.submit(rows, |_| {});
         Ok(())
     }
-
-    fn read_dead(&self, key: &[u8], value: &[u8]) -> Result<DeadLetter, StoreError> {
-        let who = key::read_dead(key).ok_or_else(|| StoreError::row(key, "it is no dead letter of ours"))?;
-        let form: DeadForm = row::read(key, value)?;
-        let event = self.body(key, DEAD_BODY, form.body_len)?;
-        form.into_letter(key, who, row::read::<EventForm>(key, &event)?.into_event(key)?)
-    }
-
-    fn read_quarantined(&self, key: &[u8], value: &[u8]) -> Result<Quarantined, StoreError> {
-        let form: QuarantineForm = row::read(key, value)?;
-        let record = self.body(key, QUARANTINE_BODY, form.body_len)?;
-        form.into_row(key, row::read::<RecordForm>(key, &record)?.into_record(key)?)
-    }
-
-    fn body(&self, head: &[u8], kind: u8, len: u32) -> Result<Vec<u8>, StoreError> {
-        let mut body = Vec::with_capacity(len as usize);
-        for number in 0..batch::chunks(len) {
-            let chunk = self.0.engine.get(Tree::State, &key::chunk(head, kind, number))?;
-            body.extend(chunk.ok_or_else(|| StoreError::row(head, format!("chunk {number} is missing")))?);
-        }
-        Ok(body)
-    }
-
-    fn topics(&self) -> HashMap<u32, Arc<str>> {
-        let numbers = self.0.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        numbers.iter().map(|(topic, number)| (*number, Arc::clone(topic))).collect()
-    }
-
-    fn page(
-        &self,
-        prefix: &[u8],
-        after: &[u8],
-        limit: usize,
-        mut row: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut left = limit;
-        scan(&*self.0.engine, (Tree::State, prefix), after, |key, value| {
-            if left == 0 {
-                return Ok(ControlFlow::Break(()));
-            }
-            left -= 1;
-            row(key, value)?;
-            Ok(ControlFlow::Continue(()))
-        })
-    }
-
-    fn each(
-        &self,
-        tree: Tree,
-        prefix: &[u8],
-        row: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
-    ) -> Result<(), StoreError> {
-        scan(&*self.0.engine, (tree, prefix), &[], row)
-    }
-}
-
-fn scan(
-    engine: &(impl Engine + ?Sized),
-    (tree, prefix): (Tree, &[u8]),
-    after: &[u8],
-    mut row: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
-) -> Result<(), StoreError> {
-    let mut result = Ok(());
-    engine.scan(tree, prefix, after, &mut |key, value| match row(key, value) {
-        Ok(flow) => flow,
-        Err(error) => {
-            result = Err(error);
-            ControlFlow::Break(())
-        }
-    })?;
-    result
 }
 
 fn store_id(engine: &impl Engine) -> Result<[u8; 16], StoreError> {
@@ -421,15 +301,4 @@ fn store_id(engine: &impl Engine) -> Result<[u8; 16], StoreError> {
     engine.apply(Tree::Meta, &[Op::Put(KEY.to_vec(), [&[row::VERSION][..], &id].concat())])?;
     engine.flush()?;
     Ok(id)
-}
-
-fn topic_numbers(engine: &impl Engine) -> Result<HashMap<Arc<str>, u32>, StoreError> {
-    let mut numbers = HashMap::new();
-    scan(engine, (Tree::Meta, &flush::topic_key("")), &[], |key, value| {
-        let name = std::str::from_utf8(&key[flush::topic_key("").len()..]).map_err(|e| StoreError::row(key, e))?;
-        let number = value.get(1..).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
-        numbers.insert(Arc::from(name), number.ok_or_else(|| StoreError::row(key, "it is no number"))?);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(numbers)
 }
