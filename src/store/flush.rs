@@ -92,8 +92,26 @@ impl Queue {
         Some(waiting.batches.drain(..many).collect())
     }
 
+    /// Nobody writes any more: closed, and failed when that is for a panic. Gives what waits.
+    fn abandon(&self) -> VecDeque<(Batch, Done)> {
+        let mut waiting = self.lock();
+        if std::thread::panicking() && self.failure().is_none() {
+            self.fail(&StoreError::Broken);
+        }
+        waiting.closed = true;
+        std::mem::take(&mut waiting.batches)
+    }
+
     fn fail(&self, error: &StoreError) {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+    }
+}
+
+impl<E> Drop for Writer<E> {
+    /// A writer that broke down must not leave anybody waiting for it in vain.
+    fn drop(&mut self) {
+        let left = self.queue.abandon();
+        left.into_iter().for_each(|(_, done)| done(Err(self.queue.failure().unwrap_or(StoreError::Closed))));
     }
 }
 
