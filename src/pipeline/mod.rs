@@ -3,7 +3,8 @@
 //! Takes a record, gives the events it becomes and what went wrong. Pure: who gets the events, and what becomes
 //! of faults, is decided by who asks (intake for real, the dry run for a look).
 
-use crate::decode::{self, Format};
+use crate::decode;
+use crate::decode::format::Format;
 use crate::map::Mappings;
 use crate::map::mapping::{OnError, TopicSelector};
 use crate::model::event::Emitted;
