@@ -2,7 +2,7 @@
 
 use crate::model::record::Header;
 use crate::runtime::shutdown::Shutdown;
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use bytes::Bytes;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -90,27 +90,25 @@ impl From<HeaderArg> for Header {
     }
 }
 
-/// Reads a record's value from `file`; from standard input when there is none, or when it is `-`.
+/// Reads a record's value from `file`; `-` is standard input.
 ///
 /// # Errors
 /// It cannot be read, or is longer than 64 MiB.
-pub fn read_value(file: Option<&Path>) -> anyhow::Result<Bytes> {
+pub fn read_value(file: &Path) -> anyhow::Result<Bytes> {
     let mut value = Vec::new();
-    match file.filter(|file| *file != Path::new("-")) {
-        Some(file) => {
-            let shown = file.display();
-            let opened = std::fs::File::open(file).with_context(|| format!("cannot read {shown}"))?;
-            opened.take(RECORD + 1).read_to_end(&mut value).with_context(|| format!("cannot read {shown}"))?;
-        }
-        None => {
-            let read = std::io::stdin().lock().take(RECORD + 1).read_to_end(&mut value);
-            read.context("cannot read standard input")?;
-        }
-    }
-    if value.len() as u64 > RECORD {
-        return Err(anyhow!("the record is longer than {} MiB", RECORD >> 20));
-    }
+    let source: Box<dyn Read> = match file == Path::new("-") {
+        true => Box::new(std::io::stdin().lock()),
+        false => Box::new(std::fs::File::open(file).with_context(|| format!("cannot read {}", shown(file)))?),
+    };
+    source.take(RECORD + 1).read_to_end(&mut value).with_context(|| format!("cannot read {}", shown(file)))?;
+    ensure!(value.len() as u64 <= RECORD, "{} is longer than {} MiB", shown(file), RECORD >> 20);
     Ok(value.into())
+}
+
+/// A file as people call it.
+#[must_use]
+pub fn shown(file: &Path) -> String {
+    if file == Path::new("-") { "standard input".into() } else { file.display().to_string() }
 }
 
 /// A stop that comes with the first SIGINT (Ctrl-C) or SIGTERM. A second one ends the process at once.
@@ -154,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_record_that_is_not_there_is_named() {
-        let error = read_value(Some(Path::new("/nonexistent/record.json"))).unwrap_err();
+        let error = read_value(Path::new("/nonexistent/record.json")).unwrap_err();
         assert_eq!(error.to_string(), "cannot read /nonexistent/record.json");
     }
 

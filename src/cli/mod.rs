@@ -8,6 +8,7 @@ pub mod completions;
 pub mod listen;
 pub mod output;
 pub mod receiver;
+pub mod told;
 
 use crate::cli::common::{Common, Exit};
 use crate::cli::output::Output;
