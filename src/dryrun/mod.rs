@@ -1,1 +1,4 @@
-//! The pipeline without effects.
+//! The pipeline without effects: what would become of a record, and who would get it.
+
+//pub mod explain; // needs `map` and `pipeline`
+pub mod why_not;
