@@ -21,7 +21,7 @@ pub mod map;
 pub mod matching;
 pub mod metrics;
 pub mod model;
-//pub mod pipeline;
+pub mod pipeline;
 pub mod progress;
 pub mod runtime;
 pub mod store;
