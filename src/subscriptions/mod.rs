@@ -6,7 +6,10 @@
 
 pub mod cell;
 mod compile;
+pub mod credentials;
 pub mod error;
+pub mod retry;
+pub mod shape;
 pub mod written;
 
 use crate::lane::Lane;
