@@ -91,11 +91,7 @@ impl Config {
     }
 }
 
-fn load(
-    file: &Path,
-    sets: &[String],
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Config, ConfigError> {
+fn load(file: &Path, sets: &[String], environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
     let (mut reading, mut sources) = (Reading::new(file), Sources::default());
     let Some(mut tree) = tree(file, &mut reading, &mut sources) else {
         return Err(ConfigError::new(reading.end(), sources));
@@ -191,7 +187,8 @@ fn grace(field: Option<Field<'_>>, reading: &mut Reading) -> Duration {
 /// Declared subscriptions come later: the key may stand at its default as long as that folder holds none.
 fn declared(field: Option<Field<'_>>, top: &Place, reading: &mut Reading) {
     let written = field.as_ref().map(|field| field.node.to_json());
-    let default = written.is_none_or(|value| value == serde_json::json!(["subscriptions"]) || value == serde_json::json!([]));
+    let default =
+        written.is_none_or(|value| value == serde_json::json!(["subscriptions"]) || value == serde_json::json!([]));
     let place = field.map_or(top.clone(), |field| field.node.place.clone());
     if !default {
         let hint = "Make subscriptions with POST /v1/subscriptions";

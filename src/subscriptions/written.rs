@@ -310,7 +310,12 @@ fn metadata(field: &Field<'_>, problems: &mut Problems) -> BTreeMap<String, Stri
     for (entry, field) in entries {
         let length = entry.key.chars().count();
         if !(1..=METADATA_KEY).contains(&length) {
-            problems.add(&entry.place, field.path.clone(), "is not a key", format!("It has 1 to {METADATA_KEY} characters"));
+            problems.add(
+                &entry.place,
+                field.path.clone(),
+                "is not a key",
+                format!("It has 1 to {METADATA_KEY} characters"),
+            );
         }
         let Some(text) = field.string(problems) else { continue };
         few(&field, text.chars().count(), 0..=METADATA_VALUE, problems);
@@ -322,7 +327,11 @@ fn metadata(field: &Field<'_>, problems: &mut Problems) -> BTreeMap<String, Stri
 /// Refuses what is too long, a list as well as a text.
 fn few(field: &Field<'_>, length: usize, range: RangeInclusive<usize>, problems: &mut Problems) {
     if !range.contains(&length) {
-        field.problem(problems, format!("has a length of {length}"), format!("It may be {} to {}", range.start(), range.end()));
+        field.problem(
+            problems,
+            format!("has a length of {length}"),
+            format!("It may be {} to {}", range.start(), range.end()),
+        );
     }
 }
 
