@@ -12,7 +12,6 @@ use crate::dispatch::Dispatch;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::intake::{Intake, IntakeError};
-use crate::lane::signal::Of;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::progress::partitions::Partitions;
@@ -130,9 +129,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
         settings: config.limits,
         drain,
     };
-    for entry in directory.snapshot().iter() {
-        entry.cell.tick(); // wakes lanes that owe retries
-    }
+    directory.wake(); // lanes that owe retries begin
     let house = House { board, directory, dispatch, store, shutdown, drain };
     let (kafka, (done, intake_done)) = (config.kafka, oneshot::channel());
     let thread = std::thread::Builder::new().name("intake".into());
@@ -187,9 +184,7 @@ impl House {
     /// Stops in order: nothing more is admitted, lanes drain, the rest is parked and committed, the store closes.
     async fn stop(&self, intake: IntakeDone) {
         self.board.update(|report| report.stopping = true);
-        for entry in self.directory.snapshot().iter() {
-            entry.cell.act(|lane, _| lane.drain());
-        }
+        self.directory.drain();
         self.shutdown.stop();
         // The consumer drains and parks by itself, twice bounded; a broker that is away may hold it longer.
         if !intake.is_terminated() {
@@ -198,12 +193,7 @@ impl House {
                 Err(_) => warn!("the consumer did not leave in time; its last commit may be missing"),
             }
         }
-        for entry in self.directory.snapshot().iter() {
-            entry.cell.act(|lane, effects| {
-                lane.stop();
-                lane.cut(Of::All, clock::now(), effects);
-            });
-        }
+        self.directory.stop();
         self.dispatch.stop(Duration::from_millis(500)).await;
         let store = self.store.clone();
         if let Err(error) = blocking(move || Ok::<_, DaemonError>(store.close()?)).await {
