@@ -640,6 +640,43 @@ mod tests {
         assert_eq!((store.space(), store.ledger_heads().unwrap().len()), (Space::Soft, 1));
     }
 
+    /// A file system of a few MiB that goes when it is dropped; `None` where the test may not mount one.
+    struct SmallDisk(tempfile::TempDir);
+
+    impl SmallDisk {
+        fn mount() -> Option<Self> {
+            let folder = tempfile::tempdir().unwrap();
+            let mounted = Self::run("mount", &["-t", "tmpfs", "-o", "size=8m", "tmpfs"], folder.path());
+            mounted.then_some(Self(folder))
+        }
+
+        fn run(command: &str, options: &[&str], folder: &Path) -> bool {
+            let ended = std::process::Command::new(command).args(options).arg(folder).output();
+            ended.is_ok_and(|ended| ended.status.success())
+        }
+    }
+
+    impl Drop for SmallDisk {
+        fn drop(&mut self) {
+            assert!(Self::run("umount", &["-l"], self.0.path()));
+        }
+    }
+
+    #[test]
+    fn a_disk_without_any_room_is_an_error_for_all_and_holds_up_nobody() {
+        let Some(disk) = SmallDisk::mount() else {
+            return eprintln!("skipped: only root may mount a small disk");
+        };
+        let path = disk.0.path().join("store");
+        let store = open(&path).unwrap();
+        let failure = (0..1_000).find_map(|offset| submit(&store, park(offset, 100_000).2).recv().unwrap().err());
+        let failure = failure.expect("8 MiB are full some time").to_string();
+        assert!(failure.contains("No space left"), "{failure}");
+        assert!(submit(&store, park(0, 10).2).recv().unwrap().is_err(), "it stays failed");
+        assert!(store.close().is_err());
+        drop(store); // and it does not wait for ever for what it cannot write
+    }
+
     #[test]
     fn a_second_opening_of_a_directory_is_refused_until_the_first_is_gone() {
         let folder = tempfile::tempdir().unwrap();

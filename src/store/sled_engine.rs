@@ -11,22 +11,32 @@ use crate::store::settings::StoreSettings;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::{self, File};
+use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::warn;
 
 /// sled behind its walls.
 pub(crate) struct SledEngine {
     path: PathBuf,
-    db: sled::Db,
-    meta: sled::Tree,
-    config: sled::Tree,
-    state: sled::Tree,
+    handles: Handles,
+    /// Whether a call failed.
+    failed: AtomicBool,
     /// sled's data file, for the sync that its flush leaves out.
     file: File,
     /// Held as long as the engine lives.
     _lock: File,
+}
+
+/// sled's own handles.
+#[derive(Clone)]
+struct Handles {
+    db: sled::Db,
+    meta: sled::Tree,
+    config: sled::Tree,
+    state: sled::Tree,
 }
 
 // === impl SledEngine ===
@@ -46,39 +56,54 @@ impl SledEngine {
             other => io(&lock_path)(other.into()),
         })?;
         remove_half_made_snapshots(path).map_err(io(path))?;
-        let (db, [meta, config, state]) = without_panic(path, || {
+        let handles = without_panic(path, || {
             let config = sled::Config::new().path(path).cache_capacity(settings.cache).flush_every_ms(None);
             let open = || {
                 let db = config.open()?;
-                let trees = [db.open_tree("meta")?, db.open_tree("config")?, db.open_tree("state")?];
-                Ok((db, trees))
+                let (meta, config, state) = (db.open_tree("meta")?, db.open_tree("config")?, db.open_tree("state")?);
+                Ok(Handles { db, meta, config, state })
             };
             open().map_err(|error| broken(path, error))
         })?;
         let data = path.join("db");
         let file = File::open(&data).map_err(io(&data))?;
         File::open(path).and_then(|directory| directory.sync_all()).map_err(io(path))?;
-        Ok(Self { path: path.clone(), db, meta, config, state, file, _lock: lock })
+        let failed = AtomicBool::new(false);
+        Ok(Self { path: path.clone(), handles, failed, file, _lock: lock })
+    }
+
+    /// Makes a call, and remembers that one failed. Damage that sled comes upon makes it panic here and there.
+    fn call<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        without_panic(&self.path, work).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))
     }
 
     fn tree(&self, tree: Tree) -> &sled::Tree {
         match tree {
-            Tree::Meta => &self.meta,
-            Tree::Config => &self.config,
-            Tree::State => &self.state,
+            Tree::Meta => &self.handles.meta,
+            Tree::Config => &self.handles.config,
+            Tree::State => &self.handles.state,
+        }
+    }
+}
+
+impl Drop for SledEngine {
+    /// After a failure sled's last handle would wait for ever for what it cannot write: it is never dropped then.
+    fn drop(&mut self) {
+        if self.failed.load(Ordering::Relaxed) {
+            mem::forget(self.handles.clone());
         }
     }
 }
 
 impl Engine for SledEngine {
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        without_panic(&self.path, || Ok(self.tree(tree).get(key).map_err(failed)?.map(|value| value.to_vec())))
+        self.call(|| Ok(self.tree(tree).get(key).map_err(failed)?.map(|value| value.to_vec())))
     }
 
     fn scan(&self, tree: Tree, prefix: &[u8], after: &[u8], each: &mut Each<'_>) -> Result<(), StoreError> {
         let from = if after < prefix { prefix } else { after };
         let mut rows = self.tree(tree).range(from.to_vec()..);
-        while let Some(row) = without_panic(&self.path, || Ok(rows.next()))? {
+        while let Some(row) = self.call(|| Ok(rows.next()))? {
             let (key, value) = row.map_err(failed)?;
             if !key.starts_with(prefix) {
                 break;
@@ -98,11 +123,11 @@ impl Engine for SledEngine {
                 Op::Delete(key) => batch.remove(key.as_slice()),
             }
         }
-        without_panic(&self.path, || self.tree(tree).apply_batch(batch).map_err(failed))
+        self.call(|| self.tree(tree).apply_batch(batch).map_err(failed))
     }
 
     fn flush(&self) -> Result<(), StoreError> {
-        without_panic(&self.path, || self.db.flush().map_err(failed))?;
+        self.call(|| self.handles.db.flush().map_err(failed))?;
         self.file.sync_all().map_err(|error| StoreError::Sync(Arc::new(error)))
     }
 }
@@ -111,7 +136,7 @@ fn failed(error: sled::Error) -> StoreError {
     StoreError::Io(Arc::new(error))
 }
 
-/// Damage that sled comes upon makes it panic here and there.
+/// Makes an error of a panic.
 fn without_panic<T>(path: &Path, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|cause| {
         let what = cause.downcast_ref::<String>().map(String::as_str);
