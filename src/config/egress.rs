@@ -110,7 +110,8 @@ mod tests {
         assert_eq!(entry("fd00::/8"), Some(Entry::Net("fd00::/8".parse().unwrap())));
         assert_eq!(entry("Hooks.Example.com."), Some(Entry::Host("hooks.example.com".into())));
         assert_eq!(entry("receiver"), Some(Entry::Host("receiver".into())));
-        for bad in ["", "10.0.0.0/33", "10.0.0", "*.example.com", "a.com:443", "https://a.com", "a b", "-a.com", "a..b"] {
+        for bad in ["", "10.0.0.0/33", "10.0.0", "*.example.com", "a.com:443", "https://a.com", "a b", "-a.com", "a..b"]
+        {
             assert_eq!(entry(bad), None, "{bad}");
         }
     }

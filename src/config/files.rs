@@ -82,7 +82,8 @@ mod tests {
         fs::create_dir(folder.path().join("more.yaml")).unwrap();
         let named = Named { path: folder.path().into(), place: Place::whole("f"), key: "mappings[0]".into() };
         let mut problems = Problems::default();
-        let names: Vec<_> = found(&named, &mut problems).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+        let names: Vec<_> =
+            found(&named, &mut problems).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
         assert_eq!(names, ["a.yml", "b.yaml", "c.yaml"]);
         assert!(problems.is_empty());
     }

@@ -180,7 +180,10 @@ mod tests {
     #[test]
     fn every_wrong_reference_is_told_with_its_path() {
         for (written, expected) in [
-            ("${env:OTHER}", "f: a.b: the environment variable OTHER is not set. Set it, or write ${env:OTHER:-default}"),
+            (
+                "${env:OTHER}",
+                "f: a.b: the environment variable OTHER is not set. Set it, or write ${env:OTHER:-default}",
+            ),
             ("${env:}", "f: a.b: `` is not the name of a variable"),
             ("${HOME}", "f: a.b: `${HOME}` is not a reference"),
             ("${vault:x}", "f: a.b: `${vault:x}` is not a reference"),

@@ -22,7 +22,11 @@ pub(crate) fn read(field: Option<Field<'_>>, reading: &mut Reading) -> StoreSett
         && let Some(path) = field.string(&mut reading.problems)
     {
         if path.is_empty() {
-            field.problem(&mut reading.problems, "must not be empty", "Write a folder; it is made when it is not there");
+            field.problem(
+                &mut reading.problems,
+                "must not be empty",
+                "Write a folder; it is made when it is not there",
+            );
         }
         settings.path = path.into();
     }
