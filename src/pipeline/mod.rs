@@ -5,7 +5,7 @@
 
 use crate::decode;
 use crate::decode::format::Format;
-use crate::map::Mappings;
+use crate::map::{Mapped, Mappings};
 use crate::map::mapping::{OnError, TopicSelector};
 use crate::model::event::Emitted;
 use crate::model::quarantine::{Fault, FaultReason};
@@ -48,19 +48,11 @@ impl Pipeline {
     #[must_use]
     pub fn pass(&self, record: &Record) -> Passage {
         let mut passage = Passage::default();
-        let size = record.value.as_ref().map_or(0, bytes::Bytes::len) as u64;
-        if size > self.event_bytes {
-            passage.faults.push(self.too_large(size));
-            return passage;
-        }
-        let event = match decode::decode(self.format(&record.origin.topic), record) {
-            Ok(event) => event,
-            Err(fault) => {
-                passage.faults.push(fault);
-                return passage;
-            }
-        };
-        for mapped in self.mappings.map(&event) {
+        let mapped = self.mapped(record).unwrap_or_else(|fault| {
+            passage.faults.push(fault);
+            Vec::new()
+        });
+        for mapped in mapped {
             match (mapped.result, mapped.on_error) {
                 (Ok(events), _) => {
                     passage.events.extend(events.into_iter().map(|event| Arc::new(Emitted::new(event))));
@@ -71,6 +63,24 @@ impl Pipeline {
             }
         }
         passage
+    }
+
+    /// What each mapping of the record's topic makes of it, in their order.
+    ///
+    /// # Errors
+    /// It is too large, or cannot be decoded: no mapping is asked.
+    pub fn mapped(&self, record: &Record) -> Result<Vec<Mapped>, Fault> {
+        let size = record.value.as_ref().map_or(0, bytes::Bytes::len) as u64;
+        if size > self.event_bytes {
+            return Err(self.too_large(size));
+        }
+        let event = decode::decode(self.format(&record.origin.topic), record)?;
+        Ok(self.mappings.map(&event))
+    }
+
+    /// The names of all mappings, in their order.
+    pub fn mappings(&self) -> impl Iterator<Item = &str> {
+        self.mappings.names()
     }
 
     /// Which of the cluster's topics the mappings read, besides those they name, sorted.
