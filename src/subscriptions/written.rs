@@ -240,6 +240,7 @@ mod tests {
         let written = json!({
             "tenant": "m-1", "name": "Billing", "description": "two\nlines", "metadata": {"team": "billing"},
             "url": "https://example.com/hooks?a=b", "types": ["com.acme.order.*", "x"], "format": "standard",
+            "filter": "event.data.total > 100",
             "headers": {"X-Source": "acme"}, "timeout": "20s", "concurrency": 4,
             "retry": {"schedule": ["5s", "1m"], "max_age": "1d", "jitter": 0.1},
             "filters": null, "transform": null, "rate": null, "batch": null, "on_blocked": null,
@@ -283,6 +284,8 @@ mod tests {
             (json!({"metadata": {"a": 1}}), "metadata.a: must be a string"),
             (json!({"metadata": {"a": "x".repeat(501)}}), "metadata.a: has a length of 501"),
             (json!({"filter": 5}), "filter: must be a string"),
+            (json!({"filter": "event.data.total >"}), "filter: "),
+            (json!({"filter": "payload.total > 1"}), "filter: "),
             (json!({"format": "json"}), "format: `json` is none of `cloudevents`"),
             (json!({"headers": {"webhook-id": "x"}}), "headers.webhook-id: header `webhook-id` is set by hookline"),
             (json!({"headers": {"x": "a\nb"}}), "headers.x: the value of header `x` holds characters"),
