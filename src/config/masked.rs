@@ -1,12 +1,16 @@
 //! Takes secrets out of the text of a configuration, so that a line can be shown beside a mistake.
 //!
-//! What a secret is, its key says. Letters become stars, one for one, so that columns stay. Of a text that is no YAML
-//! there are no keys: what looks like a secret is masked.
+//! What a secret is, its key says; of librdkafka's properties every value counts as one, so that a misspelt name tells
+//! nothing. Letters become stars, one for one, so that columns stay. Of a text that is no YAML there are no keys: what
+//! looks like a secret is masked.
 
 use crate::yaml::node::{Data, Node};
 
 /// What the key of a secret holds.
-const WORDS: [&str; 8] = ["password", "secret", "token", "pem", "encryption_keys", "userinfo", "assertion", "jaas"];
+const WORDS: [&str; 6] = ["password", "secret", "token", "encryption_key", "credential", "properties"];
+
+/// What is open although it stands in a list of tokens.
+const OPEN: [&str; 2] = ["name", "scope"];
 
 /// The fewest letters of something that is masked because it looks random.
 const RANDOM: usize = 20;
@@ -33,9 +37,9 @@ fn walk(node: &Node, kept: Kept, lines: &mut [String]) {
         Data::List(nodes) => nodes.iter().for_each(|node| walk(node, kept, lines)),
         Data::Map(entries) => {
             for entry in entries {
-                // `tokens` is a list of maps, whose own `token` is the secret.
-                let secret = entry.key != "tokens" && is_secret(&entry.key);
-                walk(&entry.value, if secret { Kept::Secret } else { kept }, lines);
+                let open = OPEN.contains(&entry.key.as_str());
+                let kept = if is_secret(&entry.key) { Kept::Secret } else { kept };
+                walk(&entry.value, if open { Kept::Open } else { kept }, lines);
             }
         }
         Data::String(text) if kept == Kept::Secret && !text.starts_with("${") => mask(node, text, lines),
@@ -98,7 +102,7 @@ api: { tokens: [{ name: ops, token: \"hunter2\", scope: admin }] }
 store: { encryption_keys: [hunter2, \"hunter2\"] }
 kafka:
   properties:
-    sasl.username: u
+    sasl.pasword: hunter2
     sasl.password: hunter2
     ssl.key.pem: |
       hunter2
@@ -109,7 +113,7 @@ schema_registry: { password: \"hunter\\x32\", url: x, token: \"${env:T}\" }
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(lines[0], "api: { tokens: [{ name: ops, token: \"*******\", scope: admin }] }");
         assert_eq!(lines[1], "store: { encryption_keys: [*******, \"*******\"] }");
-        assert_eq!(lines[4], "    sasl.username: u");
+        assert_eq!(lines[4], "    sasl.pasword: *******");
         assert_eq!(lines[5], "    sasl.password: *******");
         assert_eq!(lines[8], "secrets: { a: ***** }");
         assert!(!lines[9].contains("hunter"));
