@@ -519,6 +519,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_mapping_nested_deeper_than_a_payload_may_be_comes_back() {
+        let store = over(&Memory::default());
+        let mut deep = event("shop.orders", 1, 0);
+        deep.data = (0..300).fold(serde_json::Value::Null, |inner, _| serde_json::json!({ "in": [inner] }));
+        let (mut batch, key) = (Batch::new(), LedgerKey::of(&deep, sid()));
+        batch.park(&key, &head(0), &deep);
+        submit(&store, batch).recv().unwrap().unwrap();
+        assert!(store.ledger_event(&key).unwrap().unwrap() == deep);
+    }
+
+    #[test]
     fn inv_3_nobody_is_told_before_the_flush() {
         let engine = Memory::default();
         let store = over(&engine);

@@ -344,12 +344,12 @@ api: { listen: 127.0.0.1:99999 }
     assert_eq!(status.code(), Some(2), "{said}");
     let wanted = [
         ("hookline.yaml:3:3", "gruop", "`group`"),
-        ("hookline.yaml:5:31", "store.min_free", "lots"),
+        ("hookline.yaml:5:32", "store.min_free", "lots"),
         ("hookline.yaml:7:12", "delivery.timeout", "15 parsecs"),
         ("hookline.yaml:8:16", "api.listen", "99999"),
         ("0.yaml:2:11", "name", "Order Placed"),
-        ("0.yaml:4:11", "when", "payload.type ="),
-        ("0.yaml:8:16", "emit.data.total", "paylod"),
+        ("0.yaml:4:", "when", "payload.type ="),
+        ("0.yaml:8:", "emit.data.total", "paylod"),
     ];
     for words in wanted {
         for word in [words.0, words.1, words.2] {

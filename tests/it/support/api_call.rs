@@ -50,16 +50,15 @@ impl Call {
     }
 
     /// Makes the call; fails when nobody listens or no whole answer comes within 10 s.
-    pub(crate) fn send(self) -> io::Result<Reply> {
+    pub(crate) fn send(mut self) -> io::Result<Reply> {
         let mut socket = TcpStream::connect_timeout(&self.to, Duration::from_secs(10))?;
         socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let sent = write!(socket, "{}content-length: {}\r\n\r\n{}", self.head, self.body.len(), self.body);
-        let mut answer = Vec::new();
-        // Who refuses a long body may answer before it is sent whole, and close.
-        match (socket.read_to_end(&mut answer), sent) {
-            (Err(error), _) | (Ok(0), Err(error)) if answer.is_empty() => return Err(error),
-            _ => {}
+        if !self.head.contains("content-length") {
+            self.head.push_str(&format!("content-length: {}\r\n", self.body.len()));
         }
+        write!(socket, "{}\r\n{}", self.head, self.body)?;
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer)?;
         let answer = String::from_utf8(answer).map_err(io::Error::other)?;
         let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| io::Error::other("no whole answer"))?;
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
