@@ -5,8 +5,8 @@
 
 use crate::decode;
 use crate::decode::format::Format;
-use crate::map::{Mapped, Mappings};
 use crate::map::mapping::{OnError, TopicSelector};
+use crate::map::{Mapped, Mappings};
 use crate::model::event::Emitted;
 use crate::model::quarantine::{Fault, FaultReason};
 use crate::model::record::Record;
