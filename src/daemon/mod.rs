@@ -5,14 +5,11 @@
 //! group is left, the store is closed. A store that fails stops the process with a reason: nothing settles
 //! without it, so nothing is lost.
 
-mod declared;
-
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::intake::{Intake, IntakeError};
-use crate::lane::signal::Of;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::progress::partitions::Partitions;
@@ -95,15 +92,15 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), DaemonError> 
 /// What kept it from starting.
 pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, DaemonError> {
     let board = Board::default();
-    let settings = config.store.clone();
-    let store = blocking(move || Ok::<_, DaemonError>(Store::open(&settings)?)).await?;
     let (metrics, partitions) = (Metrics::new(), Arc::new(Partitions::default()));
+    let (settings, counted) = (config.store.clone(), metrics.clone());
+    let flushed = Box::new(move |took| counted.store_flush(took));
+    let store = blocking(move || Ok::<_, DaemonError>(Store::open(&settings, flushed)?)).await?;
     let hands = Arc::new(Hands::new(store.clone(), Arc::clone(&partitions), metrics.clone()));
     let (guard, transport) = (Guard::new(config.egress.clone()), HttpTransport::new(&config.egress)?);
     let defaults = config.delivery.clone();
     let loading = Arc::clone(&hands);
     let directory = blocking(move || Ok::<_, DaemonError>(Directory::load(loading, defaults)?)).await?;
-    declared::apply(&directory, &store, &guard, &config.declared).await?;
     let dispatch = Dispatch::new(transport, store.clone(), metrics.clone());
     hands.dispatch_by(Arc::clone(&dispatch) as _);
     board.update(|report| {
@@ -130,9 +127,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
         settings: config.limits,
         drain,
     };
-    for entry in directory.snapshot().iter() {
-        entry.cell.tick(); // wakes lanes that owe retries
-    }
+    directory.wake(); // lanes that owe retries begin
     let house = House { board, directory, dispatch, store, shutdown, drain };
     let (kafka, (done, intake_done)) = (config.kafka, oneshot::channel());
     let thread = std::thread::Builder::new().name("intake".into());
@@ -187,9 +182,7 @@ impl House {
     /// Stops in order: nothing more is admitted, lanes drain, the rest is parked and committed, the store closes.
     async fn stop(&self, intake: IntakeDone) {
         self.board.update(|report| report.stopping = true);
-        for entry in self.directory.snapshot().iter() {
-            entry.cell.act(|lane, _| lane.drain());
-        }
+        self.directory.drain();
         self.shutdown.stop();
         // The consumer drains and parks by itself, twice bounded; a broker that is away may hold it longer.
         if !intake.is_terminated() {
@@ -198,12 +191,7 @@ impl House {
                 Err(_) => warn!("the consumer did not leave in time; its last commit may be missing"),
             }
         }
-        for entry in self.directory.snapshot().iter() {
-            entry.cell.act(|lane, effects| {
-                lane.stop();
-                lane.cut(Of::All, clock::now(), effects);
-            });
-        }
+        self.directory.stop();
         self.dispatch.stop(Duration::from_millis(500)).await;
         let store = self.store.clone();
         if let Err(error) = blocking(move || Ok::<_, DaemonError>(store.close()?)).await {

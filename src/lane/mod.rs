@@ -6,12 +6,14 @@
 //! partitions' progress, or of other lanes. Every place is live so far: what finds no room is parked.
 
 pub mod backoff;
+pub mod gate;
 mod ledger;
 mod patience;
 pub mod settings;
 pub mod signal;
 pub mod verdict;
 
+use crate::lane::gate::{Counts, Gate, Idle};
 use crate::lane::ledger::{Busy, Known, Ledger, Written};
 use crate::lane::patience::Patience;
 use crate::lane::settings::DeliverySettings;
@@ -57,34 +59,6 @@ struct Flight {
 enum Kind {
     First,
     Retry,
-}
-
-/// Whether attempts start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
-    /// They do.
-    Open,
-    /// They do not: the subscription is disabled. Its rows stay and are not tried.
-    Disabled,
-    /// First attempts do, retries do not: the process is about to stop.
-    Draining,
-    /// They do not: the process stops.
-    Stopping,
-    /// They do not: the subscription is gone.
-    Deleted,
-}
-
-/// How much a lane holds, for status and metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// First attempts that wait.
-    pub queued: usize,
-    /// Attempts that are out.
-    pub in_flight: usize,
-    /// Ledger rows.
-    pub rows: usize,
-    /// Bytes of ledger rows.
-    pub bytes: u64,
 }
 
 // === impl Lane ===
@@ -413,15 +387,6 @@ impl Lane {
         }
         fresh
     }
-}
-
-/// Whether a lane has live deliveries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Idle {
-    /// It has none.
-    Yes,
-    /// It has some.
-    No,
 }
 
 fn write(row: Row, live: Option<Offer>) -> Effect {

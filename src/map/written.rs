@@ -236,3 +236,172 @@ fn use_all(node: &Node, uses: &mut Uses) {
         Data::Null | Data::Bool(_) | Data::Number(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml::{reader, report};
+
+    fn told(files: &[&str]) -> Vec<String> {
+        let (mut rules, mut problems) = (Rules::default(), Problems::default());
+        for (i, text) in files.iter().enumerate() {
+            let node = reader::read(&format!("{i}.yaml").into(), text).unwrap();
+            rules.add_file(&node, &mut problems);
+        }
+        rules.unique(&mut problems);
+        problems.or(()).map_or_else(|problems| problems.0.iter().map(ToString::to_string).collect(), |()| Vec::new())
+    }
+
+    fn one(mapping: &str) -> Vec<String> {
+        told(&[&format!("mappings:\n  - {{ {mapping} }}\n")])
+    }
+
+    const WHOLE: &str = "name: a, from: t, emit: { type: x }";
+
+    #[test]
+    fn a_file_may_be_empty_or_hold_only_tables() {
+        assert_eq!(told(&["", "mappings: []", "tables: { a: {} }", "mappings: ~\ntables: ~\nevents: ~"]), [""; 0]);
+    }
+
+    #[test]
+    fn the_least_mapping_has_a_name_a_topic_and_a_type() {
+        assert_eq!(one(WHOLE), [""; 0]);
+        assert_eq!(
+            one("let: {}"),
+            [
+                "0.yaml:2:5: mappings[0].emit: is missing",
+                "0.yaml:2:5: mappings[0].from: is missing",
+                "0.yaml:2:5: mappings[0].name: is missing"
+            ]
+        );
+    }
+
+    #[test]
+    fn all_mistakes_of_all_mappings_are_told_with_place_path_and_hint() {
+        let text = "\
+mappings:
+  - name: Order Placed
+    from: [shop orders, shop.orders, /(/]
+    when: ${payload.x}
+    on_eror: drop
+    emit:
+      type: ''
+      source: 'not a uri'
+      time: yesterday
+      subject: 5
+      extensions: { a: 1 }
+      dta: {}
+  - name: ok
+    from: []
+    on_error: explode
+    let: { payload: '1', 2x: '1' }
+    emit: { type: x }
+events: {}
+tests: []
+fragments: {}
+tabels: {}
+";
+        let found = told(&[text]);
+        let expected = [
+            "0.yaml:2:11: mappings[0].name: `Order Placed` is not a name for a mapping. Use 1 to 100 of",
+            "0.yaml:3:12: mappings[0].from[0]: `shop orders` is not a topic name",
+            "0.yaml:3:38: mappings[0].from[2]: the pattern is not a regular expression",
+            "0.yaml:4:11: mappings[0].when: is an expression already. Leave out `${` and `}`",
+            "0.yaml:5:5: mappings[0].on_eror: is not a known key. Did you mean `on_error`?",
+            "0.yaml:7:13: mappings[0].emit.type: must not be empty",
+            "0.yaml:8:15: mappings[0].emit.source: `not a uri` is not a URI-reference",
+            "0.yaml:9:13: mappings[0].emit.time: must be a time like 2026-01-01T00:00:00Z, not `yesterday`",
+            "0.yaml:10:16: mappings[0].emit.subject: must be a string, not `5`. Quote it",
+            "0.yaml:11:7: mappings[0].emit.extensions: is not yet available",
+            "0.yaml:12:7: mappings[0].emit.dta: is not a known key. Did you mean `data`?",
+            "0.yaml:14:11: mappings[1].from: names no topic",
+            "0.yaml:15:15: mappings[1].on_error: `explode` is none of `quarantine`, `drop`, `stop`",
+            "0.yaml:16:12: mappings[1].let.payload: is not a name that `let` can bind",
+            "0.yaml:16:26: mappings[1].let.2x: is not a name that `let` can bind",
+            "0.yaml:18:1: events: is not yet available",
+            "0.yaml:19:1: tests: is not yet available",
+            "0.yaml:20:1: fragments: is not yet available",
+            "0.yaml:21:1: tabels: is not a known key. Did you mean `tables`?",
+        ];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "\n{found}\n{expected}");
+        }
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+    }
+
+    #[test]
+    fn a_name_given_twice_is_told_over_all_files() {
+        let file = "mappings: [{ name: a, from: t, emit: { type: x } }]";
+        let expected = "1.yaml:1:20: mappings[0].name: there are two mappings named `a`. The first is at 0.yaml:1:20";
+        assert_eq!(told(&[file, file]), [expected]);
+    }
+
+    #[test]
+    fn a_mistake_in_an_expression_is_told_at_its_line() {
+        let text = "\
+mappings:
+  - name: a
+    from: t
+    when: payload.type ==
+    let: { n: nothing + 1 }
+    each: payload.lines +
+    emit:
+      type: x
+      key: ${payload.}
+      data:
+        a: { b: '${payloda.x}' }
+        c: { $rename: 5 }
+";
+        let found = told(&[text]);
+        let places = [
+            "0.yaml:4:11: mappings[0].when: ",
+            "0.yaml:5:15: mappings[0].let.n: ",
+            "0.yaml:6:11: mappings[0].each: ",
+            "0.yaml:9:12: mappings[0].emit.key: ",
+            "0.yaml:11:17: mappings[0].emit.data.a.b: ",
+        ];
+        for place in places {
+            assert!(found.iter().any(|found| found.starts_with(place)), "{place}\n{found:#?}");
+        }
+        assert!(
+            found.iter().any(|found| found.contains("emit.data.c") && found.starts_with("0.yaml:12:")),
+            "{found:#?}"
+        );
+        assert!(found.iter().any(|found| found.contains("`payload`?")), "{found:#?}");
+    }
+
+    #[test]
+    fn item_and_index_are_known_only_under_each() {
+        assert_eq!(one("name: a, from: t, when: item.x > 0, emit: { type: x }").len(), 1);
+        assert_eq!(one("name: a, from: t, emit: { type: x, key: '${index}' }").len(), 1);
+        let all =
+            "when: item.x > index, let: { a: item.x, b: a + 1 }, each: payload.l, emit: { type: x, data: '${b}' }";
+        assert_eq!(one(&format!("name: a, from: t, {all}")), [""; 0]);
+        assert_eq!(one("name: a, from: t, each: item.x, emit: { type: x }").len(), 1);
+    }
+
+    #[test]
+    fn a_let_is_known_to_what_follows_and_not_to_when() {
+        let lets = "let: { a: '1', b: a + 1 }";
+        assert_eq!(one(&format!("name: a, from: t, {lets}, emit: {{ type: x, data: '${{b}}' }}")), [""; 0]);
+        assert_eq!(one(&format!("name: a, from: t, {lets}, when: b > 0, emit: {{ type: x }}")).len(), 1);
+        assert_eq!(one("name: a, from: t, let: { b: a + 1, a: '1' }, emit: { type: x }").len(), 1);
+    }
+
+    #[test]
+    fn a_mistake_is_shown_with_its_line_and_a_caret() {
+        let text = "mappings:\n  - name: a\n    frm: t\n    emit: { type: x }\n";
+        let (mut rules, mut problems) = (Rules::default(), Problems::default());
+        rules.add_file(&reader::read(&"m.yaml".into(), text).unwrap(), &mut problems);
+        let shown = report::report(&problems.or(()).unwrap_err(), &|_| Some(text.to_owned()));
+        let expected = "\
+m.yaml:2:5: mappings[0].from: is missing
+  2 |   - name: a
+    |     ^
+m.yaml:3:5: mappings[0].frm: is not a known key. Did you mean `from`?
+  3 |     frm: t
+    |     ^
+";
+        assert_eq!(shown, expected);
+    }
+}

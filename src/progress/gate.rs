@@ -1,6 +1,6 @@
 //! The budgets of what is open, and what they say: go on, or pause and why.
 
-use crate::progress::Progress;
+use crate::progress::partition::Progress;
 
 /// How much may be open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Reason {
 mod tests {
     use super::*;
     use crate::model::time::Timestamp;
-    use crate::progress::Admission;
+    use crate::progress::partition::Admission;
 
     #[test]
     fn a_partition_pauses_at_its_budget_and_goes_on_at_three_quarters() {

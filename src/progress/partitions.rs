@@ -5,7 +5,7 @@
 
 use crate::model::delivery::Ticket;
 use crate::model::record::TopicPartition;
-use crate::progress::Progress;
+use crate::progress::partition::Progress;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -108,7 +108,7 @@ fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 mod tests {
     use super::*;
     use crate::model::time::Timestamp;
-    use crate::progress::Admission;
+    use crate::progress::partition::Admission;
 
     fn admit(partitions: &Partitions, at: &TopicPartition, offset: i64) {
         let time = Timestamp::from_millis(0);

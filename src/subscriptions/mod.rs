@@ -6,11 +6,16 @@
 
 pub mod cell;
 mod compile;
+pub mod credentials;
 pub mod error;
+pub(crate) mod order;
+pub mod retry;
+pub mod shape;
 pub mod written;
 
 use crate::lane::Lane;
 use crate::lane::settings::DeliverySettings;
+use crate::lane::signal::Of;
 use crate::matching::index::Index;
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::Emitted;
@@ -154,6 +159,30 @@ impl Directory {
             error!(subscription = %id, %error, "rows of the deleted subscription are left; the next start removes them");
         }
         Ok(())
+    }
+
+    /// Lets no lane start a retry any more, so that what is queued can drain: the process is about to stop.
+    pub fn drain(&self) {
+        for entry in self.snapshot().iter() {
+            entry.cell.act(|lane, _| lane.drain());
+        }
+    }
+
+    /// Stops every lane and parks what is live in it; attempts that are out may still end.
+    pub fn stop(&self) {
+        for entry in self.snapshot().iter() {
+            entry.cell.act(|lane, effects| {
+                lane.stop();
+                lane.cut(Of::All, clock::now(), effects);
+            });
+        }
+    }
+
+    /// Wakes every lane: those that owe retries begin.
+    pub fn wake(&self) {
+        for entry in self.snapshot().iter() {
+            entry.cell.tick();
+        }
     }
 
     /// The endpoint said that it is gone (410): nothing is sent until somebody enables the subscription.

@@ -111,15 +111,14 @@ impl<'n> Field<'n> {
 
     /// What the word of this field stands for in `table`.
     pub fn one_of<T: Copy>(&self, table: &[(&str, T)], problems: &mut Problems) -> Option<T> {
+        let words = table.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
         let Data::String(word) = &self.node.data else {
-            let words = table.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-            self.unfit(problems, &format!("one of {words}"), "");
+            self.unfit(problems, format!("one of {words}"), "");
             return None;
         };
         if let Some((_, value)) = table.iter().find(|(known, _)| known == word) {
             return Some(*value);
         }
-        let words = table.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
         let hint = guess(word, table.iter().map(|(word, _)| *word));
         self.problem(problems, format!("`{word}` is none of {words}"), hint);
         None

@@ -41,7 +41,8 @@ pub fn show_duration(duration: Duration) -> String {
     if millis == 0 {
         return "0".to_owned();
     }
-    let (unit, factor) = DURATIONS.iter().rev().find(|(_, factor)| millis % factor == 0).unwrap_or(&("ms", 1));
+    let (unit, factor) =
+        DURATIONS.iter().rev().find(|(_, factor)| millis.is_multiple_of(*factor)).unwrap_or(&("ms", 1));
     format!("{}{unit}", millis / factor)
 }
 
@@ -49,7 +50,7 @@ pub fn show_duration(duration: Duration) -> String {
 #[must_use]
 pub fn show_size(bytes: u64) -> String {
     let binary = SIZES.iter().rev().filter(|(unit, _)| unit.ends_with("iB"));
-    match binary.clone().find(|(_, factor)| bytes > 0 && bytes % factor == 0) {
+    match binary.clone().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)) {
         Some((unit, factor)) => format!("{}{unit}", bytes / factor),
         None => format!("{bytes}B"),
     }
