@@ -4,6 +4,7 @@
 //! nothing. Letters become stars, one for one, so that columns stay. Of a text that is no YAML there are no keys: what
 //! looks like a secret is masked.
 
+use crate::model::problem::{Place, Problem};
 use crate::yaml::node::{Data, Node};
 
 /// What the key of a secret holds.
@@ -19,10 +20,23 @@ const RANDOM: usize = 20;
 pub(crate) fn masked(text: &str, tree: Option<&Node>) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     match tree {
-        Some(tree) => walk(tree, Kept::Open, &mut lines),
+        Some(tree) => secrets(tree).iter().for_each(|secret| mask(secret, &mut lines)),
         None => lines.iter_mut().for_each(|line| *line = suspicious(line)),
     }
     lines.join("\n")
+}
+
+/// A secret that is written out.
+pub(crate) struct Literal {
+    place: Place,
+    text: String,
+}
+
+/// All secrets that are written out in `tree`.
+pub(crate) fn secrets(tree: &Node) -> Vec<Literal> {
+    let mut found = Vec::new();
+    walk(tree, Kept::Open, &mut found);
+    found
 }
 
 /// Whether a value is kept secret.
@@ -32,19 +46,23 @@ enum Kept {
     Secret,
 }
 
-fn walk(node: &Node, kept: Kept, lines: &mut [String]) {
-    match &node.data {
-        Data::List(nodes) => nodes.iter().for_each(|node| walk(node, kept, lines)),
+fn walk(node: &Node, kept: Kept, found: &mut Vec<Literal>) {
+    let text = match &node.data {
+        Data::List(nodes) => return nodes.iter().for_each(|node| walk(node, kept, found)),
         Data::Map(entries) => {
             for entry in entries {
                 let open = OPEN.contains(&entry.key.as_str());
                 let kept = if is_secret(&entry.key) { Kept::Secret } else { kept };
-                walk(&entry.value, if open { Kept::Open } else { kept }, lines);
+                walk(&entry.value, if open { Kept::Open } else { kept }, found);
             }
+            return;
         }
-        Data::String(text) if kept == Kept::Secret && !text.starts_with("${") => mask(node, text, lines),
-        Data::Number(number) if kept == Kept::Secret => mask(node, &number.to_string(), lines),
-        Data::String(_) | Data::Number(_) | Data::Null | Data::Bool(_) => {}
+        Data::String(text) if !text.starts_with("${") => text.clone(),
+        Data::Number(number) => number.to_string(),
+        Data::String(_) | Data::Null | Data::Bool(_) => return,
+    };
+    if kept == Kept::Secret {
+        found.push(Literal { place: node.place.clone(), text });
     }
 }
 
@@ -54,9 +72,10 @@ fn is_secret(key: &str) -> bool {
 }
 
 /// Masks the scalar at its place: its letters where they stand as they are, else all to the end of the line.
-fn mask(node: &Node, text: &str, lines: &mut [String]) {
-    let Some(line) = node.place.line.checked_sub(1).and_then(|at| lines.get_mut(at)) else { return };
-    let at = line.char_indices().nth(node.place.column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
+fn mask(secret: &Literal, lines: &mut [String]) {
+    let (place, text) = (&secret.place, secret.text.as_str());
+    let Some(line) = place.line.checked_sub(1).and_then(|at| lines.get_mut(at)) else { return };
+    let at = line.char_indices().nth(place.column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
     let (before, rest) = line.split_at(at);
     let (from, to) = match rest.find(text) {
         Some(from) if !text.is_empty() && from <= 1 => (from, from + text.len()),
@@ -84,6 +103,17 @@ fn suspicious(line: &str) -> String {
 
 fn stars(text: &str) -> String {
     text.chars().map(|c| if c.is_whitespace() { c } else { '*' }).collect()
+}
+
+// === impl Literal ===
+
+impl Literal {
+    /// Takes the secret out of a problem about what stands at its place.
+    pub(crate) fn conceal(&self, problem: &mut Problem) {
+        if problem.place == self.place {
+            problem.what = problem.what.replace(&format!("`{}`", self.text), "what stands there");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -99,8 +99,9 @@ fn load(file: &Path, sets: &[String], environment: &dyn Fn(&str) -> Option<Strin
     sets::apply(&mut tree, sets, &mut reading.problems);
     let folder = reading.folder.clone();
     let surroundings = Surroundings { folder: &folder, environment };
+    let literals = masked::secrets(&tree);
     let resolved = references::resolve(&mut tree, "", &surroundings, &mut reading.problems);
-    reading.remember(resolved);
+    reading.remember(literals, resolved);
     let config = read(&tree, &mut reading, &mut sources);
     match config {
         Some(config) => reading.end().or(config),
@@ -501,6 +502,9 @@ secrets: { a: hunter2 }
         assert!(!report.contains("hunter2") && !report.contains("aHVudGVyMg"), "{report}");
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
         assert!(report.contains("log.level: `${env:SECRET}` is none of"), "{report}");
+        let misplaced = "api: { tokens: hunter2 }\nstore: { encryption_keys: hunter2 }\nkafka: { properties: hunter2 }";
+        let error = loaded_with(misplaced, &["secrets.a=hunter2"]).unwrap_err();
+        assert!(error.problems.0.len() == 4 && !error.report().contains("hunter2"), "{}", error.report());
         let config = loaded("api: { tokens: [{ name: a, token: hunter2-hunter2-hunter2, scope: read }] }");
         assert!(!format!("{config:?}").contains("hunter2"));
     }

@@ -215,8 +215,9 @@ fn types(field: &Field<'_>, problems: &mut Problems) -> Vec<String> {
 
 fn filter(field: &Field<'_>, problems: &mut Problems) -> Option<String> {
     let text = field.string(problems)?;
-    if let Err(error) = Filter::compile(&text) {
-        field.problem(problems, error.to_string(), "");
+    if let Err(mistake) = Filter::compile(&text) {
+        let at = mistake.at.map(|at| format!(" (at character {})", at + 1)).unwrap_or_default();
+        field.problem(problems, format!("{}{at}", mistake.what), mistake.hint);
     }
     Some(text)
 }
