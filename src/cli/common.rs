@@ -1,5 +1,6 @@
 //! What all commands share: options, exit codes, the config file, and how they stop.
 
+use crate::config::files;
 use crate::model::record::Header;
 use crate::runtime::shutdown::Shutdown;
 use anyhow::{Context, anyhow, ensure};
@@ -7,8 +8,6 @@ use bytes::Bytes;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Where the config is looked for when nobody names it, in this order.
-const PLACES: [&str; 2] = ["config/hookline.yaml", "/etc/hookline/hookline.yaml"];
 /// The most bytes that are read as one record: more than Kafka's default of 1 MiB, and more than any topic should hold.
 const RECORD: u64 = 64 << 20;
 
@@ -21,8 +20,9 @@ pub struct Common {
     /// Sets one key of the config, a YAML value; wins over the file. Can be given more than once
     #[arg(long = "set", global = true, value_name = "PATH.TO.KEY=VALUE", help_heading = "Common options")]
     pub sets: Vec<String>,
-    /// When to use colours
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", help_heading = "Common options")]
+    /// When to use colours: auto, always or never
+    #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true)]
+    #[arg(value_name = "WHEN", help_heading = "Common options")]
     pub color: Color,
 }
 
@@ -64,9 +64,11 @@ impl Common {
     /// # Errors
     /// None is there.
     pub fn config_file(&self) -> anyhow::Result<PathBuf> {
-        let found = || PLACES.iter().map(PathBuf::from).find(|place| place.is_file());
+        let [first, second] = files::candidates();
+        let found = || [first, second].into_iter().find(|place| place.is_file()).map(Path::to_path_buf);
         self.config.clone().or_else(found).ok_or_else(|| {
-            anyhow!("there is no config file: neither {} nor {}. Name one with --config FILE", PLACES[0], PLACES[1])
+            let (first, second) = (first.display(), second.display());
+            anyhow!("there is no config file: neither {first} nor {second}. Name one with --config FILE")
         })
     }
 }

@@ -3,6 +3,7 @@
 use crate::cli::common::{Common, Exit};
 use crate::cli::output::{self, Output};
 use crate::config::Config;
+use crate::config::error::ConfigError;
 
 /// Loads the config that the command line names.
 ///
@@ -13,10 +14,17 @@ pub fn load(common: &Common, output: &Output) -> Result<Config, Exit> {
         output.fail(&error);
         Exit::Invalid
     })?;
-    Config::load(&file, &common.sets).map_err(|error| {
-        output.complain(error.report().trim_end());
-        let mistakes = output::count(error.problems().0.len(), "mistake");
-        output.fail(&anyhow::anyhow!("{} is not valid: {mistakes}", file.display()));
+    take(Config::load(&file, &common.sets), output)
+}
+
+/// What was loaded, unless it is not valid.
+///
+/// # Errors
+/// As [`load`].
+pub fn take<T>(loaded: Result<T, ConfigError>, output: &Output) -> Result<T, Exit> {
+    loaded.map_err(|error| {
+        output.complain(output::harmless(error.report().trim_end()));
+        output.fail(&anyhow::anyhow!("not valid: {}", output::count(error.problems.0.len(), "mistake")));
         Exit::Invalid
     })
 }

@@ -3,12 +3,19 @@
 //! A command is a file: its `Args`, and `run`. It ends with an exit code of `common::Exit`, or with an error, which
 //! is printed in one line.
 
+pub mod check;
 pub mod common;
 pub mod completions;
+//pub mod demo;
 pub mod listen;
+pub mod loaded;
+pub mod logs;
+pub mod map;
 pub mod output;
 pub mod receiver;
+pub mod run;
 pub mod told;
+pub mod trigger;
 
 use crate::cli::common::{Common, Exit};
 use crate::cli::output::Output;
@@ -40,8 +47,18 @@ pub struct Args {
 /// The commands.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Command {
+    /// Runs the daemon until Ctrl-C or SIGTERM
+    Run(run::Args),
+    //// Shows the whole thing in one process: a broker, a shop, mappings, webhooks that are verified
+    //Demo(demo::Args),
+    /// Says what is wrong with the config and its mappings: all mistakes at once
+    Check(check::Args),
+    /// Shows what a record would become and who would get it, without sending anything
+    Map(map::Args),
     /// Prints the webhooks that come to a local port, and whether they are authentic
     Listen(listen::Args),
+    /// Writes one record to a topic of the configured Kafka
+    Trigger(trigger::Args),
     /// Prints completions for a shell
     Completions(completions::Args),
 }
@@ -71,7 +88,13 @@ pub fn run() -> ExitCode {
 }
 
 async fn act(args: Args, output: Output) -> anyhow::Result<Exit> {
+    let common = args.common;
     match args.command {
+        Command::Run(args) => run::run(args, common, output).await,
+        //Command::Demo(args) => demo::run(args, common, output).await,
+        Command::Check(args) => check::run(args, common, output),
+        Command::Map(args) => map::run(args, common, output),
+        Command::Trigger(args) => trigger::run(args, common, output).await,
         Command::Listen(args) => listen::run(args, output).await,
         Command::Completions(args) => completions::run(args, Args::command()),
     }

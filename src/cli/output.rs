@@ -73,6 +73,12 @@ impl Output {
         self.complain(format!("{} {}", dress(self.complaints, Look::Bad, "error:"), chain(error)));
     }
 
+    /// Whether standard error takes colours.
+    #[must_use]
+    pub fn complains_in_color(&self) -> bool {
+        self.complaints == Colors::On
+    }
+
     /// `text` as it is to look on standard output.
     #[must_use]
     pub fn paint(&self, look: Look, text: &str) -> String {

@@ -26,7 +26,7 @@ pub async fn run(_args: Args, common: Common, output: Output) -> anyhow::Result<
         Ok(config) => config,
         Err(exit) => return Ok(exit),
     };
-    logs::begin(&config.log)?;
+    logs::begin(&config.log, &output)?;
     let shutdown = common::stop_on_signal()?;
     daemon::run(config, shutdown).await.context("hookline cannot go on")?;
     Ok(Exit::Good)

@@ -5,7 +5,7 @@ use crate::cli::loaded;
 use crate::cli::output::Output;
 use crate::kafka::writer::{Draft, Writer};
 use crate::model::record::Header;
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,7 +47,8 @@ pub async fn run(args: Args, common: Common, output: Output) -> anyhow::Result<E
     let headers = args.headers.into_iter().map(Header::from).collect();
     let draft = Draft { topic: args.topic, key: args.key.map(Into::into), headers, value: Some(value) };
     let writer = Writer::with_patience(&config.kafka, PATIENCE)?;
-    let written = writer.write(&draft).await?;
+    let brokers = &config.kafka.brokers;
+    let written = writer.write(&draft).await.with_context(|| format!("writing to the Kafka at {brokers}"))?;
     let (topic, partition, offset) = (&draft.topic, written.partition, written.offset);
     output.line(format!("written to {topic}, partition {partition}, offset {offset}"))?;
     if !config.mappings.matches_topic(topic) {

@@ -3,15 +3,12 @@
 use crate::config::later;
 use crate::config::reading::{Reading, put};
 use crate::lane::settings::DeliverySettings;
+use crate::subscriptions::order::{CONCURRENCY, TIMEOUT};
 use crate::subscriptions::retry;
 use crate::yaml::fields::Field;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// A receiver that needs longer is not one to wait for; a deadline below a second fails healthy ones.
-pub(crate) const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
-/// How many attempts one subscription may have at the same time.
-pub(crate) const CONCURRENCY: RangeInclusive<u64> = 1..=1_000;
 /// Longer would hold the commit, and bring as many twins after a kill.
 const SETTLE_WITHIN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 /// Smaller would not hold one large event.

@@ -1,12 +1,17 @@
 //! Takes secrets out of the text of a configuration, so that a line can be shown beside a mistake.
 //!
-//! What a secret is, its key says. Letters become stars, one for one, so that columns stay. Of a text that is no YAML
-//! there are no keys: what looks like a secret is masked.
+//! What a secret is, its key says; of librdkafka's properties every value counts as one, so that a misspelt name tells
+//! nothing. Letters become stars, one for one, so that columns stay. Of a text that is no YAML there are no keys: what
+//! looks like a secret is masked.
 
+use crate::model::problem::{Place, Problem};
 use crate::yaml::node::{Data, Node};
 
 /// What the key of a secret holds.
-const WORDS: [&str; 8] = ["password", "secret", "token", "pem", "encryption_keys", "userinfo", "assertion", "jaas"];
+const WORDS: [&str; 6] = ["password", "secret", "token", "encryption_key", "credential", "properties"];
+
+/// What is open although it stands in a list of tokens.
+const OPEN: [&str; 2] = ["name", "scope"];
 
 /// The fewest letters of something that is masked because it looks random.
 const RANDOM: usize = 20;
@@ -15,10 +20,23 @@ const RANDOM: usize = 20;
 pub(crate) fn masked(text: &str, tree: Option<&Node>) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     match tree {
-        Some(tree) => walk(tree, Kept::Open, &mut lines),
+        Some(tree) => secrets(tree).iter().for_each(|secret| mask(secret, &mut lines)),
         None => lines.iter_mut().for_each(|line| *line = suspicious(line)),
     }
     lines.join("\n")
+}
+
+/// A secret that is written out.
+pub(crate) struct Literal {
+    place: Place,
+    text: String,
+}
+
+/// All secrets that are written out in `tree`.
+pub(crate) fn secrets(tree: &Node) -> Vec<Literal> {
+    let mut found = Vec::new();
+    walk(tree, Kept::Open, &mut found);
+    found
 }
 
 /// Whether a value is kept secret.
@@ -28,19 +46,23 @@ enum Kept {
     Secret,
 }
 
-fn walk(node: &Node, kept: Kept, lines: &mut [String]) {
-    match &node.data {
-        Data::List(nodes) => nodes.iter().for_each(|node| walk(node, kept, lines)),
+fn walk(node: &Node, kept: Kept, found: &mut Vec<Literal>) {
+    let text = match &node.data {
+        Data::List(nodes) => return nodes.iter().for_each(|node| walk(node, kept, found)),
         Data::Map(entries) => {
             for entry in entries {
-                // `tokens` is a list of maps, whose own `token` is the secret.
-                let secret = entry.key != "tokens" && is_secret(&entry.key);
-                walk(&entry.value, if secret { Kept::Secret } else { kept }, lines);
+                let open = OPEN.contains(&entry.key.as_str());
+                let kept = if is_secret(&entry.key) { Kept::Secret } else { kept };
+                walk(&entry.value, if open { Kept::Open } else { kept }, found);
             }
+            return;
         }
-        Data::String(text) if kept == Kept::Secret && !text.starts_with("${") => mask(node, text, lines),
-        Data::Number(number) if kept == Kept::Secret => mask(node, &number.to_string(), lines),
-        Data::String(_) | Data::Number(_) | Data::Null | Data::Bool(_) => {}
+        Data::String(text) if !text.starts_with("${") => text.clone(),
+        Data::Number(number) => number.to_string(),
+        Data::String(_) | Data::Null | Data::Bool(_) => return,
+    };
+    if kept == Kept::Secret {
+        found.push(Literal { place: node.place.clone(), text });
     }
 }
 
@@ -50,9 +72,10 @@ fn is_secret(key: &str) -> bool {
 }
 
 /// Masks the scalar at its place: its letters where they stand as they are, else all to the end of the line.
-fn mask(node: &Node, text: &str, lines: &mut [String]) {
-    let Some(line) = node.place.line.checked_sub(1).and_then(|at| lines.get_mut(at)) else { return };
-    let at = line.char_indices().nth(node.place.column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
+fn mask(secret: &Literal, lines: &mut [String]) {
+    let (place, text) = (&secret.place, secret.text.as_str());
+    let Some(line) = place.line.checked_sub(1).and_then(|at| lines.get_mut(at)) else { return };
+    let at = line.char_indices().nth(place.column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
     let (before, rest) = line.split_at(at);
     let (from, to) = match rest.find(text) {
         Some(from) if !text.is_empty() && from <= 1 => (from, from + text.len()),
@@ -82,6 +105,17 @@ fn stars(text: &str) -> String {
     text.chars().map(|c| if c.is_whitespace() { c } else { '*' }).collect()
 }
 
+// === impl Literal ===
+
+impl Literal {
+    /// Takes the secret out of a problem about what stands at its place.
+    pub(crate) fn conceal(&self, problem: &mut Problem) {
+        if problem.place == self.place {
+            problem.what = problem.what.replace(&format!("`{}`", self.text), "what stands there");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,7 +132,7 @@ api: { tokens: [{ name: ops, token: \"hunter2\", scope: admin }] }
 store: { encryption_keys: [hunter2, \"hunter2\"] }
 kafka:
   properties:
-    sasl.username: u
+    sasl.pasword: hunter2
     sasl.password: hunter2
     ssl.key.pem: |
       hunter2
@@ -109,7 +143,7 @@ schema_registry: { password: \"hunter\\x32\", url: x, token: \"${env:T}\" }
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(lines[0], "api: { tokens: [{ name: ops, token: \"*******\", scope: admin }] }");
         assert_eq!(lines[1], "store: { encryption_keys: [*******, \"*******\"] }");
-        assert_eq!(lines[4], "    sasl.username: u");
+        assert_eq!(lines[4], "    sasl.pasword: *******");
         assert_eq!(lines[5], "    sasl.password: *******");
         assert_eq!(lines[8], "secrets: { a: ***** }");
         assert!(!lines[9].contains("hunter"));

@@ -3,6 +3,7 @@
 //! A value that a reference brought is text. Where a number or a boolean is asked for, it is read as one; where text
 //! is asked for, it stays as it is, whatever it looks like.
 
+use crate::config::masked::Literal;
 use crate::config::references::Resolved;
 use crate::model::problem::Problems;
 use crate::model::secret::Secret;
@@ -19,6 +20,7 @@ pub(crate) struct Reading {
     /// Where the configuration file stands.
     pub(crate) folder: PathBuf,
     resolved: Vec<Resolved>,
+    literals: Vec<Literal>,
 }
 
 // === impl Reading ===
@@ -27,18 +29,20 @@ impl Reading {
     /// Begins to read the configuration `file`.
     pub(crate) fn new(file: &Path) -> Self {
         let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-        Self { problems: Problems::default(), folder, resolved: Vec::new() }
+        Self { problems: Problems::default(), folder, resolved: Vec::new(), literals: Vec::new() }
     }
 
-    /// Remembers what references brought.
-    pub(crate) fn remember(&mut self, resolved: Vec<Resolved>) {
-        self.resolved.extend(resolved);
+    /// Remembers what no problem may repeat: secrets that are written out, and what references brought.
+    pub(crate) fn remember(&mut self, literals: Vec<Literal>, resolved: Vec<Resolved>) {
+        self.literals = literals;
+        self.resolved = resolved;
     }
 
-    /// The mistakes, with nothing in them that a reference brought.
+    /// The mistakes, with nothing in them that is secret.
     pub(crate) fn end(mut self) -> Problems {
         for problem in &mut self.problems.0 {
             self.resolved.iter().for_each(|resolved| resolved.conceal(problem));
+            self.literals.iter().for_each(|literal| literal.conceal(problem));
         }
         self.problems
     }

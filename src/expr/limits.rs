@@ -4,6 +4,7 @@
 //! by a function: about 20 ns each.
 
 use crate::expr::failure::Failure;
+use serde_json::Value;
 
 /// The most one record may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +96,19 @@ impl Budget {
     fn no_steps(&mut self) -> Failure {
         self.steps = 0;
         Failure::limit(format!("more than {} steps for one record", self.limits.steps))
+    }
+}
+
+/// About how many bytes `value` takes as JSON.
+#[must_use]
+pub fn weigh(value: &Value) -> usize {
+    match value {
+        Value::Null => 4,
+        Value::Bool(_) => 5,
+        Value::Number(number) => number.as_str().len(),
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().map(|item| weigh(item) + 1).sum::<usize>() + 2,
+        Value::Object(map) => map.iter().map(|(key, value)| key.len() + weigh(value) + 4).sum::<usize>() + 2,
     }
 }
 

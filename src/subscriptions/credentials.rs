@@ -33,8 +33,12 @@ pub(crate) fn secrets(
     problems: &mut Problems,
 ) -> Vec<SigningSecret> {
     let mut secrets = Vec::new();
+    if !matches!(field.node.data, Data::List(_)) {
+        field.problem(problems, format!("must be a list, not {}", field.node.kind()), "");
+        return secrets;
+    }
     let fields = field.list(problems).unwrap_or_default();
-    if matches!(field.node.data, Data::List(_)) && !(1..=SECRETS).contains(&fields.len()) {
+    if !(1..=SECRETS).contains(&fields.len()) {
         let what = format!("has {} secrets", fields.len());
         field.problem(problems, what, format!("It has 1 to {SECRETS}; left out, one is made"));
     }
@@ -62,7 +66,7 @@ pub(crate) fn secrets(
 /// How requests are authorised: exactly one scheme.
 pub(crate) fn auth(field: &Field<'_>, problems: &mut Problems) -> Option<Auth> {
     let found = problems.0.len();
-    let mut fields = Fields::of(field, problems)?;
+    let mut fields = open(field, problems)?;
     let bearer = fields.optional("bearer").map(|field| secret(&field, problems).map(Auth::Bearer));
     let basic = fields.optional("basic").map(|field| basic(&field, problems));
     let header = fields.optional("header").map(|field| header(&field, problems));
@@ -86,7 +90,7 @@ pub(crate) fn auth(field: &Field<'_>, problems: &mut Problems) -> Option<Auth> {
 }
 
 fn basic(field: &Field<'_>, problems: &mut Problems) -> Option<Auth> {
-    let mut fields = Fields::of(field, problems)?;
+    let mut fields = open(field, problems)?;
     let username = fields.required("username", problems).and_then(|field| field.string(problems));
     let password = fields.required("password", problems).and_then(|field| secret(&field, problems));
     fields.finish(problems);
@@ -94,11 +98,20 @@ fn basic(field: &Field<'_>, problems: &mut Problems) -> Option<Auth> {
 }
 
 fn header(field: &Field<'_>, problems: &mut Problems) -> Option<Auth> {
-    let mut fields = Fields::of(field, problems)?;
+    let mut fields = open(field, problems)?;
     let name = fields.required("name", problems).and_then(|field| field.string(problems));
     let value = fields.required("value", problems).and_then(|field| secret(&field, problems));
     fields.finish(problems);
     Some(Auth::Header { name: name?, value: value? })
+}
+
+/// Opens a map; what else stands there is not told.
+fn open<'n>(field: &Field<'n>, problems: &mut Problems) -> Option<Fields<'n>> {
+    if matches!(field.node.data, Data::Map(_)) {
+        return Fields::of(field, problems);
+    }
+    field.problem(problems, format!("must be a map, not {}", field.node.kind()), "");
+    None
 }
 
 /// A text that is not told, also not when it is no text.

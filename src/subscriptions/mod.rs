@@ -8,6 +8,7 @@ pub mod cell;
 mod compile;
 pub mod credentials;
 pub mod error;
+pub(crate) mod order;
 pub mod retry;
 pub mod shape;
 pub mod written;

@@ -30,8 +30,8 @@ pub fn read(field: &Field<'_>, defaults: &Retry, problems: &mut Problems) -> Ret
         (Some(field), false) => retry.schedule = steps(&field, problems).unwrap_or(retry.schedule),
         (None, true) => {
             let factor = factor.map_or(Some(DOUBLING), |field| field.number(FACTOR, problems));
-            let first = wait(min, field, ("min", problems));
-            let last = wait(max, field, ("max", problems));
+            let first = wait(min, field, "min", problems);
+            let last = wait(max, field, "max", problems);
             if let (Some(first), Some(last), Some(factor)) = (first, last, factor) {
                 if first > last {
                     field.problem(problems, "min is longer than max", "");
@@ -62,7 +62,7 @@ fn steps(field: &Field<'_>, problems: &mut Problems) -> Option<Vec<Duration>> {
     waits.into_iter().collect()
 }
 
-fn wait(field: Option<Field<'_>>, of: &Field<'_>, (name, problems): (&str, &mut Problems)) -> Option<Duration> {
+fn wait(field: Option<Field<'_>>, of: &Field<'_>, name: &str, problems: &mut Problems) -> Option<Duration> {
     match field {
         Some(field) => field.duration(WAIT, problems),
         None => {

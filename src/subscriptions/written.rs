@@ -4,60 +4,18 @@
 //! Names are not resolved here; who asks does that. Fields whose room comes later are refused unless they have
 //! their default, never silently left out.
 
-use crate::deliver::headers;
 use crate::deliver::target::Target;
 use crate::egress::guard::Guard;
 use crate::lane::settings::DeliverySettings;
-use crate::matching::filter::Filter;
-use crate::matching::pattern::Pattern;
 use crate::model::problem::Problems;
-use crate::model::subscription::{Format, Retry, Signing, State, Status, Subscription, Tenant};
+use crate::model::subscription::{Signing, State, Status, Subscription};
 use crate::model::time::Timestamp;
 use crate::runtime::random;
 use crate::subscriptions::shape::{self, OURS, WRITABLE};
-use crate::subscriptions::{credentials, retry};
+use crate::subscriptions::{credentials, order};
 use crate::yaml::fields::{Field, Fields};
 use crate::yaml::node::Node;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
-use std::time::Duration;
-use url::Url;
-
-/// The deadline of an exchange, as `delivery.timeout`.
-const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
-/// Attempts at the same time, as `delivery.concurrency`.
-const CONCURRENCY: RangeInclusive<u64> = 1..=1_000;
-/// Bounds in characters and entries: generous for people, small enough to keep 100,000 subscriptions in memory.
-const TENANT: usize = 128;
-const NAME: usize = 200;
-const DESCRIPTION: usize = 2_000;
-const URL: usize = 2_048;
-const TYPES: usize = 100;
-const TYPE: usize = 256;
-const METADATA: usize = 50;
-const METADATA_KEY: usize = 64;
-const METADATA_VALUE: usize = 500;
-const HEADERS: usize = 32;
-
-const NOT_YET: &str = "is not yet available in this version";
-
-/// Everything that a user says, but for what proves who sends.
-struct Order {
-    tenant: Tenant,
-    name: Option<String>,
-    description: Option<String>,
-    metadata: BTreeMap<String, String>,
-    url: Url,
-    types: Vec<String>,
-    filter: Option<String>,
-    format: Format,
-    headers: Vec<(String, String)>,
-    signing: Signing,
-    timeout: Option<Duration>,
-    concurrency: Option<u16>,
-    retry: Option<Retry>,
-}
 
 /// Reads a new subscription.
 ///
@@ -72,10 +30,10 @@ pub fn create(node: &Node, guard: &Guard, now: Timestamp) -> Result<Subscription
         }
     }
     if let Some(field) = fields.optional("status") {
-        choice(&field, &[("active", ())], &["paused", "disabled", "unverified"], &mut problems);
+        order::choice(&field, &[("active", ())], &["paused", "disabled", "unverified"], &mut problems);
     }
     let auth = fields.optional("auth").and_then(|field| credentials::auth(&field, &mut problems));
-    let (secrets, order) = (fields.optional("secrets"), order(&mut fields, guard, &mut problems));
+    let (secrets, order) = (fields.optional("secrets"), order::read(&mut fields, guard, &mut problems));
     fields.finish(&mut problems);
     let signing = order.as_ref().map_or(Signing::Standard, |order| order.signing);
     let secrets = match secrets {
@@ -130,7 +88,7 @@ pub fn change(old: &Subscription, patch: &Node, guard: &Guard, now: Timestamp) -
     fields.finish(&mut problems);
     let merged = Node::from_json(&patch.place.file, &merged(document, &patch.to_json()));
     let mut fields = Fields::of(&Field::new(&merged, ""), &mut problems).expect("what is merged is a map");
-    let order = order(&mut fields, guard, &mut problems);
+    let order = order::read(&mut fields, guard, &mut problems);
     let signing = order.as_ref().map_or(old.signing, |order| order.signing);
     let secrets = match secrets {
         Some(field) => credentials::secrets(&field, signing, now, &mut problems),
@@ -177,7 +135,7 @@ fn fixed(fields: &mut Fields<'_>, document: &Map<String, Value>, problems: &mut 
         field.problem(problems, "cannot change", "Make a subscription for the other tenant");
     }
     if let Some(field) = differs("status") {
-        field.problem(problems, format!("a change of status {NOT_YET}"), "Leave it out");
+        field.problem(problems, format!("a change of status {}", order::NOT_YET), "Leave it out");
     }
 }
 
@@ -211,191 +169,6 @@ fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-fn order(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Problems) -> Option<Order> {
-    let tenant = fields.optional("tenant").map_or(Some(Tenant::None), |field| tenant(&field, problems));
-    let name = fields.optional("name").and_then(|field| words(&field, NAME, problems));
-    let description = fields.optional("description").and_then(|field| words(&field, DESCRIPTION, problems));
-    let metadata = fields.optional("metadata").map(|field| metadata(&field, problems)).unwrap_or_default();
-    let url = fields.required("url", problems).and_then(|field| url(&field, guard, problems));
-    let types = fields.required("types", problems).map(|field| types(&field, problems));
-    let filter = fields.optional("filter").and_then(|field| filter(&field, problems));
-    let formats = Format::ALL.map(|format| (format.as_str(), format));
-    let later = ["cloudevents-batch", "xml"];
-    let format = fields.optional("format").map(|field| choice(&field, &formats, &later, problems));
-    let headers = fields.optional("headers").map(|field| header_list(&field, problems)).unwrap_or_default();
-    let signing = fields.optional("signing").map_or(Some(Signing::Standard), |field| signing(&field, problems));
-    let timeout = fields.optional("timeout").and_then(|field| field.duration(TIMEOUT, problems));
-    let concurrency = fields.optional("concurrency").and_then(|field| field.integer(CONCURRENCY, problems));
-    let defaults = DeliverySettings::default().retry;
-    let retry = fields.optional("retry").map(|field| retry::read(&field, &defaults, problems));
-    later_fields(fields, problems);
-    Some(Order {
-        tenant: tenant?,
-        name,
-        description,
-        metadata,
-        url: url?,
-        types: types?,
-        filter,
-        format: format.unwrap_or(Some(Format::CloudEvents))?,
-        headers,
-        signing: signing?,
-        timeout,
-        concurrency: concurrency.and_then(|n| u16::try_from(n).ok()),
-        retry,
-    })
-}
-
-/// Fields whose room comes later: their default may stand.
-fn later_fields(fields: &mut Fields<'_>, problems: &mut Problems) {
-    for key in ["filters", "transform", "rate", "batch", "on_blocked"] {
-        fields.not_yet(key, problems);
-    }
-    if let Some(field) = fields.optional("ordering") {
-        choice(&field, &[("none", ())], &["key"], problems);
-    }
-    if let Some(field) = fields.optional("verification") {
-        choice(&field, &[("none", ())], &["cloudevents", "challenge"], problems);
-    }
-    if let Some(field) = fields.optional("start")
-        && let Some(text) = field.text(problems)
-    {
-        match text {
-            "now" => {}
-            text if text == "earliest" || Timestamp::parse(text).is_some() => {
-                field.problem(problems, format!("`{text}` {NOT_YET}"), "Write now, or leave it out");
-            }
-            _ => field.problem(problems, "must be `now`, `earliest` or a time", "Times are as in RFC 3339"),
-        }
-    }
-}
-
-/// What a word stands for; words of later versions are known, and refused.
-fn choice<T: Copy>(field: &Field<'_>, table: &[(&str, T)], later: &[&str], problems: &mut Problems) -> Option<T> {
-    match field.node.to_json() {
-        Value::String(word) if later.contains(&word.as_str()) => {
-            let words = table.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-            field.problem(problems, format!("`{word}` {NOT_YET}"), format!("Available: {words}"));
-            None
-        }
-        _ => field.one_of(table, problems),
-    }
-}
-
-fn tenant(field: &Field<'_>, problems: &mut Problems) -> Option<Tenant> {
-    let text = words(field, TENANT, problems)?;
-    Some(if text == "*" { Tenant::All } else { Tenant::One(text) })
-}
-
-/// A text for people: not empty, bounded, without control characters but line breaks.
-fn words(field: &Field<'_>, most: usize, problems: &mut Problems) -> Option<String> {
-    let text = field.string(problems)?;
-    let length = text.chars().count();
-    if text.trim().is_empty() {
-        field.problem(problems, "must not be empty", "Leave it out, or write null");
-    } else if length > most {
-        field.problem(problems, format!("has {length} characters"), format!("It may have {most}"));
-    } else if text.chars().any(|c| c.is_control() && c != '\n') {
-        field.problem(problems, "holds control characters", "");
-    } else {
-        return Some(text);
-    }
-    None
-}
-
-fn metadata(field: &Field<'_>, problems: &mut Problems) -> BTreeMap<String, String> {
-    let entries = field.entries(problems).unwrap_or_default();
-    few(field, entries.len(), 0..=METADATA, problems);
-    let mut metadata = BTreeMap::new();
-    for (entry, field) in entries {
-        let length = entry.key.chars().count();
-        if !(1..=METADATA_KEY).contains(&length) {
-            problems.add(
-                &entry.place,
-                field.path.clone(),
-                "is not a key",
-                format!("It has 1 to {METADATA_KEY} characters"),
-            );
-        }
-        let Some(text) = field.string(problems) else { continue };
-        few(&field, text.chars().count(), 0..=METADATA_VALUE, problems);
-        metadata.insert(entry.key.clone(), text);
-    }
-    metadata
-}
-
-/// Refuses what is too long, a list as well as a text.
-fn few(field: &Field<'_>, length: usize, range: RangeInclusive<usize>, problems: &mut Problems) {
-    if !range.contains(&length) {
-        field.problem(
-            problems,
-            format!("has a length of {length}"),
-            format!("It may be {} to {}", range.start(), range.end()),
-        );
-    }
-}
-
-fn url(field: &Field<'_>, guard: &Guard, problems: &mut Problems) -> Option<Url> {
-    let text = field.string(problems)?;
-    few(field, text.len(), 1..=URL, problems);
-    match guard.judge_url(&text) {
-        Ok(url) => return Some(url),
-        Err(refusals) => refusals.into_iter().for_each(|refusal| field.problem(problems, refusal.detail, "")),
-    }
-    None
-}
-
-fn types(field: &Field<'_>, problems: &mut Problems) -> Vec<String> {
-    let Some(fields) = field.list(problems) else { return Vec::new() };
-    if fields.is_empty() {
-        field.problem(problems, "there is no pattern", "Write at least one; `**` matches every type");
-    }
-    few(field, fields.len().max(1), 1..=TYPES, problems);
-    let mut types = Vec::new();
-    for field in fields {
-        let Some(text) = field.string(problems) else { continue };
-        few(&field, text.chars().count(), 0..=TYPE, problems);
-        if let Err(error) = Pattern::parse(&text) {
-            field.problem(problems, error.to_string(), "");
-        }
-        types.push(text);
-    }
-    types
-}
-
-fn filter(field: &Field<'_>, problems: &mut Problems) -> Option<String> {
-    let text = field.string(problems)?;
-    if let Err(error) = Filter::compile(&text) {
-        field.problem(problems, error.to_string(), "");
-    }
-    Some(text)
-}
-
-fn header_list(field: &Field<'_>, problems: &mut Problems) -> Vec<(String, String)> {
-    let entries = field.entries(problems).unwrap_or_default();
-    few(field, entries.len(), 0..=HEADERS, problems);
-    let mut list: Vec<(String, String)> = Vec::new();
-    for (entry, field) in entries {
-        let Some(value) = field.string(problems) else { continue };
-        if let Err(error) = headers::parse(&entry.key, &value) {
-            field.problem(problems, error.to_string(), "");
-        }
-        list.push((entry.key.clone(), value));
-    }
-    list
-}
-
-fn signing(field: &Field<'_>, problems: &mut Problems) -> Option<Signing> {
-    let mut fields = Fields::of(field, problems)?;
-    let schemes = Signing::ALL.map(|signing| (signing.as_str(), signing));
-    let scheme = fields.required("scheme", problems);
-    let scheme = scheme.and_then(|field| choice(&field, &schemes, &["legacy"], problems));
-    fields.not_yet("header", problems);
-    fields.not_yet("template", problems);
-    fields.finish(problems);
-    scheme
-}
-
 /// The subscription, when its sending side can be made: headers that are one too many are found here.
 fn deliverable(subscription: Subscription, node: &Node, mut problems: Problems) -> Result<Subscription, Problems> {
     if let Err(error) = Target::new(&subscription, DeliverySettings::default().timeout) {
@@ -407,4 +180,241 @@ fn deliverable(subscription: Subscription, node: &Node, mut problems: Problems) 
 /// All of them, sorted.
 fn all(problems: Problems) -> Problems {
     problems.or(()).err().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::egress::settings::EgressSettings;
+    use crate::model::secret::SigningSecret;
+    use crate::model::subscription::{Auth, Format, Tenant};
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    fn now() -> Timestamp {
+        Timestamp::from_millis(0)
+    }
+
+    fn guard() -> Guard {
+        Guard::new(EgressSettings::default())
+    }
+
+    fn node(value: &Value) -> Node {
+        Node::from_json(&"request".into(), value)
+    }
+
+    fn made(mut more: Value) -> Result<Subscription, Vec<String>> {
+        let body = more.as_object_mut().unwrap();
+        body.entry("url").or_insert(json!("https://example.com/hooks"));
+        body.entry("types").or_insert(json!(["com.acme.**"]));
+        create(&node(&more), &guard(), now()).map_err(|problems| lines(&problems))
+    }
+
+    fn changed(old: &Subscription, patch: &Value) -> Result<Subscription, Vec<String>> {
+        change(old, &node(patch), &guard(), now()).map_err(|problems| lines(&problems))
+    }
+
+    fn lines(problems: &Problems) -> Vec<String> {
+        problems.0.iter().map(|problem| problem.to_string().replace("request: ", "")).collect()
+    }
+
+    fn texts(secrets: &[SigningSecret]) -> Vec<&str> {
+        secrets.iter().map(|secret| secret.text.expose()).collect()
+    }
+
+    #[test]
+    fn url_and_types_are_enough_and_a_secret_is_made() {
+        let subscription = made(json!({})).unwrap();
+        assert_eq!(subscription.id, format!("sub_{}", subscription.sid));
+        assert_eq!((subscription.version, subscription.tenant.clone()), (1, Tenant::None));
+        assert_eq!((subscription.format, subscription.signing), (Format::CloudEvents, Signing::Standard));
+        assert!(texts(&subscription.secrets)[0].starts_with("whsec_"));
+        assert_ne!(texts(&subscription.secrets), texts(&made(json!({})).unwrap().secrets));
+        let ed = made(json!({"signing": {"scheme": "ed25519"}})).unwrap();
+        assert!(texts(&ed.secrets)[0].starts_with("whsk_"));
+    }
+
+    #[test]
+    fn every_field_is_read_and_shown_as_it_was_written() {
+        let written = json!({
+            "tenant": "m-1", "name": "Billing", "description": "two\nlines", "metadata": {"team": "billing"},
+            "url": "https://example.com/hooks?a=b", "types": ["com.acme.order.*", "x"], "format": "standard",
+            "filter": "event.data.total > 100",
+            "headers": {"X-Source": "acme"}, "timeout": "20s", "concurrency": 4,
+            "retry": {"schedule": ["5s", "1m"], "max_age": "1d", "jitter": 0.1},
+            "filters": null, "transform": null, "rate": null, "batch": null, "on_blocked": null,
+            "ordering": "none", "start": "now", "verification": "none", "status": "active",
+            "signing": {"scheme": "standard"}, "auth": {"bearer": "t0ken"}, "secrets": [SECRET.trim_start_matches("whsec_")],
+        });
+        let subscription = made(written.clone()).unwrap();
+        assert_eq!(texts(&subscription.secrets), [SECRET]);
+        assert_eq!(subscription.auth.as_ref().map(Auth::kind), Some("bearer"));
+        let shown = shape::document(&subscription);
+        assert!(!format!("{shown:?} {subscription:?}").contains("t0ken"));
+        for (key, value) in written.as_object().unwrap() {
+            match key.as_str() {
+                "secrets" => assert_eq!(shown.get(key), None),
+                "auth" => assert_eq!(shown[key], json!({"kind": "bearer"})),
+                _ => assert_eq!(&shown[key], value, "{key}"),
+            }
+        }
+        let known: Vec<&str> = WRITABLE.into_iter().chain(OURS).chain(["status"]).collect();
+        assert!(shown.keys().all(|key| known.contains(&key.as_str())) && shown.len() == known.len());
+        assert_eq!(made(json!({"tenant": "*"})).unwrap().tenant, Tenant::All);
+    }
+
+    #[test]
+    fn every_bad_value_has_its_message() {
+        for (more, expected) in [
+            (json!({"url": null}), "url: must not be null"),
+            (json!({"url": "http://example.com"}), "url: http needs egress.allow_http"),
+            (json!({"url": "https://127.0.0.1/"}), "url: 127.0.0.1 may not be called (127.0.0.0/8)"),
+            (json!({"url": "https://u:hunter2@a.com/"}), "url: a URL must not hold a user name or password"),
+            (json!({"url": "x"}), "url: not a URL"),
+            (json!({"url": format!("https://a.com/{}", "x".repeat(2048))}), "url: has a length of 2062"),
+            (json!({"types": []}), "types: there is no pattern. Write at least one"),
+            (json!({"types": "x"}), "types: must be a list, not `x`"),
+            (json!({"types": ["a.", "a*"]}), "types[0]: a segment is empty"),
+            (json!({"types": vec!["x"; 101]}), "types: has a length of 101. It may be 1 to 100"),
+            (json!({"tenant": ""}), "tenant: must not be empty"),
+            (json!({"tenant": 5}), "tenant: must be a string, not `5`. Quote it"),
+            (json!({"name": "x".repeat(201)}), "name: has 201 characters. It may have 200"),
+            (json!({"description": "\u{7}"}), "description: holds control characters"),
+            (json!({"metadata": {"a": 1}}), "metadata.a: must be a string"),
+            (json!({"metadata": {"a": "x".repeat(501)}}), "metadata.a: has a length of 501"),
+            (json!({"filter": 5}), "filter: must be a string"),
+            (json!({"filter": "event.data.total >"}), "filter: "),
+            (json!({"filter": "payload.total > 1"}), "filter: "),
+            (json!({"format": "json"}), "format: `json` is none of `cloudevents`"),
+            (json!({"headers": {"webhook-id": "x"}}), "headers.webhook-id: header `webhook-id` is set by hookline"),
+            (json!({"headers": {"x": "a\nb"}}), "headers.x: the value of header `x` holds characters"),
+            (json!({"headers": {"X-a": "1", "x-A": "2"}}), "headers: header `x-a` is configured twice"),
+            (json!({"auth": {}}), "auth: must hold exactly one scheme"),
+            (json!({"auth": {"bearer": "a", "header": {"name": "x", "value": "y"}}}), "auth: must hold exactly one"),
+            (json!({"auth": {"bearer": ""}}), "auth: the bearer token holds characters that cannot be sent"),
+            (json!({"auth": {"basic": {"username": "a:b", "password": "c"}}}), "auth: the user name holds a colon"),
+            (json!({"auth": {"basic": {"username": "a"}}}), "auth.basic.password: is missing"),
+            (json!({"auth": {"header": {"name": "host", "value": "x"}}}), "auth: header `host` is set by hookline"),
+            (json!({"auth": "hunter2"}), "auth: must be a map, not a string"),
+            (json!({"auth": {"basic": "hunter2"}}), "auth.basic: must be a map, not a string"),
+            (json!({"auth": {"header": {"name": "x", "value": ["hunter2"]}}}), "auth.header.value: must be a string"),
+            (json!({"secrets": "hunter2"}), "secrets: must be a list, not a string"),
+            (json!({"auth": {"token": "x"}}), "auth.token: is not a known key"),
+            (json!({"signing": {}}), "signing.scheme: is missing"),
+            (json!({"signing": {"scheme": "md5"}}), "signing.scheme: `md5` is none of `standard`, `ed25519`"),
+            (json!({"secrets": []}), "secrets: has 0 secrets. It has 1 to 8"),
+            (json!({"secrets": ["whsec_aHVudGVyMg=="]}), "secrets[0]: the secret has the wrong length"),
+            (json!({"secrets": ["hunter2!"]}), "secrets[0]: the secret is not base64"),
+            (json!({"secrets": [5]}), "secrets[0]: must be a string, not a number"),
+            (json!({"secrets": [SECRET], "signing": {"scheme": "ed25519"}}), "secrets[0]: must begin with `whsk_`"),
+            (json!({"timeout": "61s"}), "timeout: 61s is out of range. It may be 1s to 1m"),
+            (json!({"concurrency": 0}), "concurrency: 0 is out of range. It may be 1 to 1000"),
+            (json!({"retry": {"jitter": 2}}), "retry.jitter: 2 is out of range"),
+            (json!({"start": "tomorrow"}), "start: must be `now`, `earliest` or a time"),
+            (json!({"ordering": "strict"}), "ordering: `strict` is none of `none`"),
+            (json!({"id": "sub_x"}), "id: is set by hookline. Leave it out"),
+            (json!({"version": 1}), "version: is set by hookline. Leave it out"),
+            (json!({"formt": "raw"}), "formt: is not a known key. Did you mean `format`?"),
+        ] {
+            let told = made(more.clone()).unwrap_err();
+            assert!(told[0].starts_with(expected), "{more}: {told:?}");
+            assert!(!told.iter().any(|line| line.contains("hunter2") || line.contains("aHVud")), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let told = made(json!({"url": "http://127.0.0.1/#", "types": [], "concurrency": 0, "x": 1})).unwrap_err();
+        assert_eq!(told.len(), 6, "{told:?}");
+        assert_eq!(create(&node(&json!([])), &guard(), now()).unwrap_err().0.len(), 1);
+        assert_eq!(create(&node(&json!({})), &guard(), now()).unwrap_err().0.len(), 2);
+    }
+
+    #[test]
+    fn what_comes_later_is_refused_and_not_left_out() {
+        for (more, path) in [
+            (json!({"filters": []}), "filters"),
+            (json!({"transform": {}}), "transform"),
+            (json!({"rate": 5}), "rate"),
+            (json!({"batch": {}}), "batch"),
+            (json!({"on_blocked": "wait"}), "on_blocked"),
+            (json!({"ordering": "key"}), "ordering"),
+            (json!({"start": "earliest"}), "start"),
+            (json!({"start": "2026-01-01T00:00:00Z"}), "start"),
+            (json!({"verification": "challenge"}), "verification"),
+            (json!({"status": "paused"}), "status"),
+            (json!({"format": "cloudevents-batch"}), "format"),
+            (json!({"format": "xml"}), "format"),
+            (json!({"signing": {"scheme": "legacy"}}), "signing.scheme"),
+            (json!({"auth": {"oauth2": {}}}), "auth.oauth2"),
+            (json!({"auth": {"mtls": {}}}), "auth.mtls"),
+        ] {
+            let told = made(more.clone()).unwrap_err();
+            assert!(told.len() == 1 && told[0].starts_with(path), "{more}: {told:?}");
+            assert!(told[0].contains("not yet available"), "{more}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_patch_changes_what_it_names_and_nothing_else() {
+        let old = made(json!({
+            "tenant": "m-1", "name": "a", "metadata": {"a": "1", "b": "2"}, "auth": {"bearer": "t"}, "timeout": "20s",
+            "retry": {"schedule": ["5s"], "max_age": "1d"}, "headers": {"x": "1"},
+        }))
+        .unwrap();
+        let new =
+            changed(&old, &json!({"name": null, "metadata": {"a": null, "c": "3"}, "retry": {"jitter": 0}})).unwrap();
+        assert_eq!((new.name.as_deref(), new.version, new.sid), (None, 2, old.sid));
+        assert_eq!(new.metadata, BTreeMap::from([("b".into(), "2".into()), ("c".into(), "3".into())]));
+        let retry = new.retry.clone().unwrap();
+        assert_eq!(
+            (retry.schedule, retry.max_age.as_secs(), retry.jitter),
+            (vec![Duration::from_secs(5)], 86_400, 0.0)
+        );
+        let back = Subscription {
+            name: old.name.clone(),
+            metadata: old.metadata.clone(),
+            retry: old.retry.clone(),
+            version: 1,
+            ..new.clone()
+        };
+        assert_eq!(back, old);
+        let whole = Value::Object(shape::document(&old));
+        assert_eq!(changed(&old, &whole).unwrap(), Subscription { version: 2, ..old.clone() });
+    }
+
+    #[test]
+    fn auth_and_secrets_are_replaced_whole() {
+        let old = made(json!({"auth": {"basic": {"username": "u", "password": "p"}}})).unwrap();
+        assert_eq!(changed(&old, &json!({"auth": {"kind": "basic"}})).unwrap().auth, old.auth);
+        assert_eq!(changed(&old, &json!({"auth": null})).unwrap().auth, None);
+        let bearer = changed(&old, &json!({"auth": {"bearer": "t"}})).unwrap();
+        assert_eq!(bearer.auth.as_ref().map(Auth::kind), Some("bearer"));
+        assert_eq!(changed(&old, &json!({"auth": {"kind": "bearer"}})).unwrap_err().len(), 1);
+        assert_eq!(texts(&changed(&old, &json!({"secrets": [SECRET]})).unwrap().secrets), [SECRET]);
+        let told = changed(&old, &json!({"signing": {"scheme": "ed25519"}})).unwrap_err();
+        assert!(told[0].starts_with("signing.scheme: the present secrets are of another scheme"), "{told:?}");
+    }
+
+    #[test]
+    fn a_patch_cannot_change_what_is_fixed() {
+        let old = made(json!({"tenant": "m-1"})).unwrap();
+        for (patch, expected) in [
+            (json!({"tenant": "m-2"}), "tenant: cannot change"),
+            (json!({"tenant": null}), "tenant: cannot change"),
+            (json!({"id": "sub_x"}), "id: is set by hookline"),
+            (json!({"version": 2}), "version: is set by hookline"),
+            (json!({"status": "disabled"}), "status: a change of status is not yet available"),
+            (json!({"health": {}}), "health: is not a known key"),
+            (json!({"nme": null}), "nme: is not a known key. Did you mean `name`?"),
+            (json!({"url": null}), "url: is missing"),
+            (json!({"rate": 5}), "rate: is not yet available"),
+            (json!({"timeout": "0"}), "timeout: 0 is out of range"),
+            (json!([]), "must be a map"),
+        ] {
+            let told = changed(&old, &patch).unwrap_err();
+            assert!(told.len() == 1 && told[0].starts_with(expected), "{patch}: {told:?}");
+        }
+    }
 }

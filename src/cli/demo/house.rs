@@ -2,6 +2,7 @@
 
 use crate::runtime::random;
 use anyhow::Context;
+use serde_json::json;
 use std::path::PathBuf;
 
 /// The example mappings, as they stand in the repository.
@@ -28,10 +29,25 @@ impl House {
         let write = || {
             std::fs::create_dir(&house.folder)?;
             std::fs::write(house.folder.join("shop.yaml"), MAPPINGS)?;
-            std::fs::write(&house.config, written(brokers, port))
+            std::fs::write(&house.config, house.written(brokers, port))
         };
         write().with_context(|| format!("cannot write to {}", house.folder.display()))?;
         Ok(house)
+    }
+
+    /// The config. JSON is YAML, and quotes what must be quoted.
+    fn written(&self, brokers: &str, port: u16) -> String {
+        let config = json!({
+            "kafka": {"brokers": brokers, "group": "hookline-demo", "start": "earliest"},
+            "mappings": ["shop.yaml"],
+            "store": {"path": self.folder.join("data")},
+            "egress": {"allow_http": true, "allow": ["127.0.0.1/32"]}, // the receiver is on this machine
+            "api": {"listen": format!("127.0.0.1:{port}")},
+            "metrics": {"listen": "127.0.0.1:0"},
+            "log": {"level": "warn"},
+            "shutdown": {"grace": "1s"},
+        });
+        config.to_string()
     }
 }
 
@@ -39,19 +55,6 @@ impl Drop for House {
     fn drop(&mut self) {
         drop(std::fs::remove_dir_all(&self.folder)); // what is left is in the folder for temporary files
     }
-}
-
-fn written(brokers: &str, port: u16) -> String {
-    format!(
-        "kafka: {{ brokers: \"{brokers}\", group: hookline-demo, start: earliest }}\n\
-         mappings: [shop.yaml]\n\
-         store: {{ path: data }}\n\
-         egress: {{ allow_http: true, allow: [127.0.0.1/32] }} # the receiver is on this machine\n\
-         api: {{ listen: \"127.0.0.1:{port}\" }}\n\
-         metrics: {{ listen: \"127.0.0.1:0\" }}\n\
-         log: {{ level: warn }}\n\
-         shutdown: {{ grace: 1s }}\n"
-    )
 }
 
 #[cfg(test)]

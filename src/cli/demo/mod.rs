@@ -83,7 +83,7 @@ pub async fn run(args: Args, common: Common, output: Output) -> anyhow::Result<E
     let house = House::build(broker.servers(), args.port)?;
     let load = || Config::load(&house.config, &common.sets).map_err(|error| anyhow!("{}", error.report()));
     let (config, rules) = (load()?, load()?);
-    logs::begin(&config.log)?;
+    logs::begin(&config.log, &output)?;
     let (kafka, egress) = (config.kafka.clone(), config.egress.clone());
     let receiver = Receiver::bind(0).await?;
     let running = daemon::start(config, shutdown.clone()).await.context("the daemon cannot start")?;
