@@ -198,9 +198,11 @@ impl Lane {
         let settle = live.map(|offer| offer.admitted.after(self.settings.settle_within)).min();
         // With all slots taken the next outcome starts what waits; with a free one it is due, or held back.
         let free = self.gate == Gate::Open && self.flight.len() < usize::from(self.settings.concurrency);
-        let due = self.ledger.next_due().filter(|_| free).map(|due| due.max(self.hold.unwrap_or(now)).max(now));
+        let due = self.ledger.next_due().filter(|_| free).map(|due| due.max(self.hold.unwrap_or(due)));
         let held = self.hold.filter(|_| free && !self.queue.is_empty());
-        [settle, due, held].into_iter().flatten().min()
+        // What may start already needs no wake-up: a runner is on its way, and asks again when it has ended one.
+        let coming = [due, held].into_iter().flatten().filter(|at| *at > now).min();
+        settle.into_iter().chain(coming).min()
     }
 
     /// A change this lane asked for is durable.
