@@ -117,7 +117,8 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     let listeners = web::bind(&config.api, &config.metrics).await?;
     let (api, ops) = (listeners.api, listeners.ops);
     let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
-    let drain = config.grace.saturating_sub(Duration::from_secs(5)).clamp(Duration::from_secs(1), Duration::from_secs(10));
+    let drain =
+        config.grace.saturating_sub(Duration::from_secs(5)).clamp(Duration::from_secs(1), Duration::from_secs(10));
     let intake = Intake {
         pipeline: Arc::new(ArcSwap::from_pointee(pipeline)),
         directory: Arc::clone(&directory),
