@@ -7,7 +7,7 @@
 
 pub mod cli;
 pub mod config;
-//pub mod daemon;
+pub mod daemon;
 pub mod decode;
 pub mod deliver;
 pub mod dispatch;

@@ -13,7 +13,7 @@ pub mod logs;
 pub mod map;
 pub mod output;
 pub mod receiver;
-//pub mod run;
+pub mod run;
 pub mod told;
 pub mod trigger;
 
@@ -47,8 +47,8 @@ pub struct Args {
 /// The commands.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Command {
-    //// Runs the daemon until Ctrl-C or SIGTERM
-    //Run(run::Args),
+    /// Runs the daemon until Ctrl-C or SIGTERM
+    Run(run::Args),
     //// Shows the whole thing in one process: a broker, a shop, mappings, webhooks that are verified
     //Demo(demo::Args),
     /// Says what is wrong with the config and its mappings: all mistakes at once
@@ -90,7 +90,7 @@ pub fn run() -> ExitCode {
 async fn act(args: Args, output: Output) -> anyhow::Result<Exit> {
     let common = args.common;
     match args.command {
-        //Command::Run(args) => run::run(args, common, output).await,
+        Command::Run(args) => run::run(args, common, output).await,
         //Command::Demo(args) => demo::run(args, common, output).await,
         Command::Check(args) => check::run(args, common, output),
         Command::Map(args) => map::run(args, common, output),

@@ -28,11 +28,14 @@ pub(crate) struct Named {
     pub(crate) key: String,
 }
 
-/// The text of a file; one that is too large is read just far enough for the YAML reader to refuse it.
+/// The text of a file, of at most as many bytes as a YAML file may have.
 pub(crate) fn text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {MAX_BYTES} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
 /// The files that `named` stands for: itself, or those of a folder that end in `.yaml` or `.yml`, sorted by name.
@@ -86,6 +89,18 @@ mod tests {
             found(&named, &mut problems).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
         assert_eq!(names, ["a.yml", "b.yaml", "c.yaml"]);
         assert!(problems.is_empty());
+    }
+
+    #[test]
+    fn a_file_is_bounded_and_utf_8() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f");
+        for (bytes, expected) in [(vec![b'a'; MAX_BYTES + 1], "it has more than"), (vec![0xff], "it is not UTF-8")] {
+            fs::write(&file, bytes).unwrap();
+            assert!(text(&file).unwrap_err().to_string().contains(expected));
+        }
+        fs::write(&file, vec![b'a'; MAX_BYTES]).unwrap();
+        assert_eq!(text(&file).unwrap().len(), MAX_BYTES);
     }
 
     #[test]

@@ -91,7 +91,10 @@ impl Compiler<'_> {
     fn mistake(&self, expr: &IdedExpr, what: impl Into<String>, hint: impl Into<String>) -> Mistake {
         let mistake = Mistake::new(what, hint);
         match self.parsed.places.offset_for(expr.id) {
-            Some((start, _)) => mistake.at(start as usize),
+            // The parser counts bytes.
+            Some((start, _)) => {
+                mistake.at(self.source.char_indices().take_while(|(at, _)| *at < start as usize).count())
+            }
             None => mistake,
         }
     }

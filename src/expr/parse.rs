@@ -20,7 +20,7 @@ const STACK: usize = 16 << 20;
 pub struct Parsed {
     /// The tree; macros are calls still.
     pub tree: IdedExpr,
-    /// Offsets, in characters, by node.
+    /// Offsets, in bytes, by node.
     pub places: SourceInfo,
 }
 
@@ -74,13 +74,27 @@ fn syntax(source: &str, errors: &ParseErrors) -> Mistake {
     let line = usize::try_from(error.pos.0).unwrap_or(1).max(1);
     let before: usize = source.split('\n').take(line - 1).map(|line| line.chars().count() + 1).sum();
     let told = error.msg.lines().next().unwrap_or_default();
-    let quoted = told.split('\'').nth(1).filter(|quoted| !quoted.is_empty());
+    let quoted = ["input '", "at: '"].into_iter().find_map(|before| told.split_once(before)).map(|(_, after)| after);
+    let quoted = quoted.map(|after| {
+        let part = after.split_once("' expecting").map_or(after, |(part, _)| part);
+        part.strip_suffix('\'').unwrap_or(part).trim()
+    });
     let mistake = match quoted {
         _ if told.contains("reserved identifier") => Mistake::new(told, "it is a reserved word"),
+        _ if told.contains("ncomplete") || told.contains("unsupported ident") => {
+            Mistake::new("the expression is not complete", "")
+        }
+        None if told.contains("missing '") => {
+            let missing = told.split('\'').nth(1).unwrap_or_default();
+            Mistake::new(format!("`{missing}` is missing"), "")
+        }
         Some("<EOF>") => Mistake::new("the expression ends too early", ""),
         Some("=") => Mistake::new("unexpected `=`", "write `==` to compare"),
-        Some(part) if told.starts_with("Syntax error") => Mistake::new(format!("unexpected `{part}`"), ""),
-        _ => Mistake::new(told.trim_start_matches("Syntax error: "), ""),
+        Some(part) if part.starts_with(['"', '\'']) => {
+            Mistake::new("the string is not closed, or has an unknown escape", "write `\\\\` for a backslash")
+        }
+        Some(part) => Mistake::new(format!("unexpected `{part}`"), ""),
+        None => Mistake::new(told, ""),
     };
     let column = usize::try_from(error.pos.1).unwrap_or(0).saturating_sub(1);
     mistake.at((before + column).min(source.chars().count()))

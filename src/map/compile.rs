@@ -21,6 +21,9 @@ pub(crate) struct Compiler<'p> {
     pub(crate) problems: &'p mut Problems,
 }
 
+/// Names and functions that the documentation promises and a later version brings.
+const LATER: [&str; 2] = ["`ce`", "`hmac`"];
+
 /// How often an expression runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
@@ -136,8 +139,16 @@ impl<'p> Compiler<'p> {
         let path = join(&field.path, &mistake.path);
         let what = match mistake.at {
             Some(at) => format!("{} (at character {})", mistake.what, at + 1),
-            None => mistake.what,
+            None => mistake.what.clone(),
         };
-        self.problems.add(&node.place, path, what, mistake.hint);
+        let later = LATER.iter().any(|name| mistake.what.starts_with("unknown ") && mistake.what.ends_with(name));
+        let hint = if later { "It is not yet available in this version".to_owned() } else { sentence(&mistake.hint) };
+        self.problems.add(&node.place, path, what, hint);
     }
+}
+
+/// A hint as the second sentence of a problem.
+fn sentence(hint: &str) -> String {
+    let mut chars = hint.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -257,6 +257,13 @@ mappings:
     }
 
     #[test]
+    fn a_time_may_be_computed() {
+        let emit = "emit: { type: t, time: '${timestamp(payload.at) + duration(\"90s\")}' }";
+        let event = one(emit, r#"{"at": "2026-01-01T00:00:00Z"}"#).unwrap().remove(0);
+        assert_eq!(event.time.to_string(), "2026-01-01T00:01:30.000Z");
+    }
+
+    #[test]
     fn only_mappings_of_the_topic_run_in_their_order_and_when_may_say_no() {
         let files = [
             "mappings: [{ name: a, from: /shop\\..*/, emit: { type: t } }, { name: b, from: crm, emit: { type: t } }]",

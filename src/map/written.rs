@@ -367,7 +367,13 @@ mappings:
             found.iter().any(|found| found.contains("emit.data.c") && found.starts_with("0.yaml:12:")),
             "{found:#?}"
         );
-        assert!(found.iter().any(|found| found.contains("`payload`?")), "{found:#?}");
+        assert!(found.iter().any(|found| found.contains(". Did you mean `payload`?")), "{found:#?}");
+    }
+
+    #[test]
+    fn what_a_later_version_brings_is_refused_as_such() {
+        let found = one("name: a, from: t, when: ce.type == 'x', emit: { type: x, key: '${hmac(payload, \"s\")}' }");
+        assert_eq!(found.iter().filter(|found| found.contains("It is not yet available")).count(), 2, "{found:#?}");
     }
 
     #[test]

@@ -4,8 +4,7 @@
 //! `!!str`, merge keys and keys given twice are mistakes. The parser is iterated, never asked to load: its own
 //! loader recurses, and a long row of `- - - -` would overflow the stack.
 
-use crate::model::problem::Place;
-use crate::model::problem::Problems;
+use crate::model::problem::{Place, Problems};
 use crate::yaml::node::{Data, Entry, Node};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 use serde_json::Number;

@@ -69,6 +69,10 @@ pub fn find(name: &str, called: Called, given: usize) -> Result<&'static Functio
         return Ok(found);
     }
     let Some(first) = named.first() else {
+        if MACROS.contains(&name) {
+            let hint = "macros are written like `has(payload.key)`, `list.map(entry, value)`".to_string();
+            return Err((format!("`{name}` is not written like this"), hint));
+        }
         let known = all().map(|function| function.name).chain(MACROS.iter().copied());
         let hint = did_you_mean(name, known).unwrap_or_default();
         return Err((format!("unknown function `{name}`"), hint));
