@@ -47,7 +47,11 @@ pub struct Secret(sign::Verifier);
 pub async fn run(args: Args, output: Output) -> anyhow::Result<Exit> {
     let shutdown = common::stop_on_signal()?;
     let receiver = Receiver::bind(args.port).await?;
-    let signed = if args.verify.is_some() { "verified" } else { "not verified; --verify SECRET does it" };
+    let signed = if args.verify.is_some() {
+        "every signature is verified"
+    } else {
+        "signatures are not verified; --verify SECRET does it"
+    };
     output.line(format!("listening on http://{}/ ({signed}); Ctrl-C stops", receiver.address))?;
     let answers = Answers {
         keys: args.verify.map_or(Keys::None, |Secret(key)| Keys::One(key)),

@@ -107,9 +107,9 @@ fn known(config: &Config) -> Known {
     }
 }
 
-/// The subscriptions of a store that is there; looking does not make one.
+/// The subscriptions of a store that is there (its `db` file is); looking does not make one.
 fn stored(settings: &StoreSettings) -> Result<Known, StoreError> {
-    if !settings.path.exists() {
+    if !settings.path.join("db").exists() {
         return Ok(Known::All(Vec::new()));
     }
     let store = Store::open(settings, Box::new(|_| {}))?;

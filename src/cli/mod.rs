@@ -6,7 +6,7 @@
 pub mod check;
 pub mod common;
 pub mod completions;
-//pub mod demo;
+pub mod demo;
 pub mod listen;
 pub mod loaded;
 pub mod logs;
@@ -49,8 +49,8 @@ pub struct Args {
 pub enum Command {
     /// Runs the daemon until Ctrl-C or SIGTERM
     Run(run::Args),
-    //// Shows the whole thing in one process: a broker, a shop, mappings, webhooks that are verified
-    //Demo(demo::Args),
+    /// Shows the whole thing in one process: a broker, a shop, mappings, webhooks that are verified
+    Demo(demo::Args),
     /// Says what is wrong with the config and its mappings: all mistakes at once
     Check(check::Args),
     /// Shows what a record would become and who would get it, without sending anything
@@ -91,7 +91,7 @@ async fn act(args: Args, output: Output) -> anyhow::Result<Exit> {
     let common = args.common;
     match args.command {
         Command::Run(args) => run::run(args, common, output).await,
-        //Command::Demo(args) => demo::run(args, common, output).await,
+        Command::Demo(args) => demo::run(args, common, output).await,
         Command::Check(args) => check::run(args, common, output),
         Command::Map(args) => map::run(args, common, output),
         Command::Trigger(args) => trigger::run(args, common, output).await,

@@ -110,7 +110,6 @@ impl Receiver {
     }
 
     /// Serves until the stop; gives what comes. The future must be polled for anything to come.
-    #[must_use]
     pub fn serve(
         self,
         answers: Answers,

@@ -5,7 +5,6 @@ use crate::cli::loaded;
 use crate::cli::logs;
 use crate::cli::output::Output;
 use crate::daemon;
-use anyhow::Context;
 
 /// Runs the daemon until Ctrl-C or SIGTERM
 #[derive(Clone, Debug, clap::Args)]
@@ -28,6 +27,6 @@ pub async fn run(_args: Args, common: Common, output: Output) -> anyhow::Result<
     };
     logs::begin(&config.log, &output)?;
     let shutdown = common::stop_on_signal()?;
-    daemon::run(config, shutdown).await.context("hookline cannot go on")?;
+    daemon::run(config, shutdown).await?;
     Ok(Exit::Good)
 }

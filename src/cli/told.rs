@@ -101,7 +101,7 @@ fn event(event: &IntegrationEvent, output: &Output) -> String {
     match data.lines().count() {
         1 => attribute("data", &data),
         _ => {
-            attribute("data", "");
+            lines.push("  data".into());
             lines.push(output::indent(&data, 4));
         }
     }
@@ -189,4 +189,66 @@ fn json_fault(fault: &Fault) -> Value {
         "expression": fault.expression,
         "detail": fault.detail,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::rules;
+    use crate::dryrun::explain;
+    use crate::model::record::{Origin, Record};
+    use crate::model::time::Timestamp;
+    use crate::pipeline::Pipeline;
+
+    const RULES: &str = "
+mappings:
+  - { name: paid, from: shop.orders, emit: { type: com.acme.paid, time: '2026-01-01T00:00:00Z', key: k, data: { total: '${payload.total}' } } }
+  - { name: lines, from: shop.orders, each: payload.lines, emit: { type: com.acme.line } }
+  - { name: elsewhere, from: crm, emit: { type: com.acme.crm } }
+";
+
+    /// What is told of a record: as text, and as JSON.
+    fn told(value: &'static str, known: &Known, detail: Detail) -> (String, Value) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rules.yaml");
+        std::fs::write(&file, RULES).unwrap();
+        let rules = rules::load(&[file]).map_err(|error| error.report()).unwrap();
+        let pipeline = Pipeline::new(rules.mappings, Vec::new(), 1 << 20);
+        let origin =
+            Origin { topic: "shop.orders".into(), partition: 0, offset: 0, timestamp: Timestamp::from_millis(0) };
+        let record = Record { origin, key: None, headers: Vec::new(), value: Some(value.into()) };
+        let explained = explain::explain(&pipeline, &record, known.subscriptions());
+        (text(&explained, (known, detail), &Output::plain()), json(&explained, known))
+    }
+
+    #[test]
+    fn an_event_is_told_with_its_attributes_its_data_and_who_gets_it() {
+        let known = Known::All(Vec::new());
+        let (text, json) = told(r#"{"total":10.10,"lines":[]}"#, &known, Detail::Reasons);
+        let expected = "paid makes 1 event\n  com.acme.paid\n    source   urn:hookline:shop.orders\n    \
+            time     2026-01-01T00:00:00.000Z\n    key      k\n    data\n      {\n        \"total\": 10.10\n      }\n    \
+            goes to  nobody\nlines makes nothing of it: `when` is false, or `each` is empty\nelsewhere reads other topics";
+        assert_eq!(text, expected);
+        assert_eq!(json["mappings"][0]["events"][0]["event"]["data"].to_string(), r#"{"total":10.10}"#);
+        assert_eq!(json["mappings"][0]["events"][0]["subscriptions"], json!([]));
+        assert_eq!(json["mappings"][2]["result"], "other_topic");
+    }
+
+    #[test]
+    fn a_fault_is_told_with_its_field_its_expression_and_what_follows() {
+        let known = Known::Unknown("the store is in use".into());
+        let (text, json) = told(r#"{"lines":[1]}"#, &known, Detail::Outcome);
+        assert!(text.starts_with("paid fails, the record goes to quarantine\n  emit.data.total: "), "{text}");
+        assert!(text.contains("\n  in ") && text.contains("payload.total"), "{text}");
+        assert!(text.ends_with("who would get it is not known: the store is in use"), "{text}");
+        assert_eq!((&json["quarantined"], &json["mappings"][0]["result"]), (&json!(true), &json!("quarantined")));
+        assert_eq!(json["mappings"][1]["events"][0]["subscriptions"], Value::Null);
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_told_alone() {
+        let (text, json) = told("{", &Known::All(Vec::new()), Detail::Reasons);
+        assert!(text.starts_with("cannot be decoded, goes to quarantine\n  "), "{text}");
+        assert_eq!(json["fault"]["reason"], "decode");
+    }
 }

@@ -154,7 +154,7 @@ impl Compiler<'_> {
             (op::EQUALS, 2) => Ok(Node::Equal(self.pair(call)?, Wanted::Equal)),
             (op::NOT_EQUALS, 2) => Ok(Node::Equal(self.pair(call)?, Wanted::Unequal)),
             (op::IN, 2) => Ok(Node::In(self.pair(call)?)),
-            (op::INDEX, 2) => self.pair(call).map(indexed),
+            (op::INDEX, 2) => self.pair(call).map(|pair| indexed(*pair)),
             (op::OPT_INDEX, 2) => Ok(Node::MaybeIndex(self.pair(call)?)),
             (op::OPT_SELECT, 2) => match &call.args[1].expr {
                 Expr::Literal(LiteralValue::String(key)) => {
@@ -312,8 +312,8 @@ fn selected(of: Node, key: &str) -> Node {
 }
 
 /// `of[at]`: a longer path, when both sides allow it.
-fn indexed(pair: Box<(Node, Node)>) -> Node {
-    match *pair {
+fn indexed(pair: (Node, Node)) -> Node {
+    match pair {
         (Node::Path(path), Node::Constant(Cel::String(key))) => Node::Path(path.then(Step::Key((&*key).into()))),
         (Node::Path(path), Node::Constant(Cel::Int(at))) if at >= 0 => Node::Path(path.then(Step::Index(at as usize))),
         (Node::Path(path), Node::Path(at)) => Node::Path(path.then(Step::At(at))),

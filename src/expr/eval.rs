@@ -20,6 +20,15 @@ pub struct Run<'r, 'a> {
     locals: Vec<Cel<'a>>,
 }
 
+/// Which value of one side decides a logical operator.
+#[derive(PartialEq)]
+enum Decides {
+    /// `&&`
+    False,
+    /// `||`
+    True,
+}
+
 type Answer<'a> = Result<Cel<'a>, Failure>;
 
 // === impl Run ===
@@ -56,8 +65,8 @@ impl<'r, 'a> Run<'r, 'a> {
                 other => Err(Failure::fault(format!("`!` is not for {}", other.kind()))),
             },
             Node::Negate(of) => negate(&self.eval(of)?),
-            Node::And(pair) => self.both(pair, false),
-            Node::Or(pair) => self.both(pair, true),
+            Node::And(pair) => self.both(pair, Decides::False),
+            Node::Or(pair) => self.both(pair, Decides::True),
             Node::If(parts) => {
                 if self.condition(&parts.0)? {
                     self.eval(&parts.1)
@@ -93,7 +102,8 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     /// `&&` and `||`: `decides` on either side decides, whatever the other side is (EL-2).
-    fn both(&mut self, pair: &'a (Node, Node), decides: bool) -> Answer<'a> {
+    fn both(&mut self, pair: &'a (Node, Node), decides: Decides) -> Answer<'a> {
+        let decides = decides == Decides::True;
         let first = self.condition(&pair.0);
         match first {
             Ok(value) if value == decides => return Ok(Cel::Bool(decides)),

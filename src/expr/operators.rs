@@ -131,7 +131,6 @@ pub fn as_double(value: &Cel) -> Option<f64> {
 }
 
 /// Text, bytes and lists: one after the other.
-#[expect(clippy::type_complexity, reason = "an answer, when the two can be joined at all, within the limit")]
 fn join<'a>(a: &Cel<'a>, b: &Cel<'a>, budget: &mut Budget) -> Result<Option<Result<Cel<'a>, Failure>>, Failure> {
     Ok(match (a, b) {
         (Cel::String(a), Cel::String(b)) => {

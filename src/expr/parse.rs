@@ -6,13 +6,15 @@
 use crate::expr::mistake::Mistake;
 use cel::common::ast::{IdedExpr, SourceInfo};
 use cel::{Env, ParseErrors};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 /// The longest source: four times what people write by hand.
 const MAX_SOURCE: usize = 4 << 10;
 /// How deep brackets stand in each other.
 const MAX_BRACKETS: usize = 32;
-/// The parser takes some 50 KiB of stack for a bracket in debug builds.
+/// Ample: the parser recurses through a dozen rules for each bracket.
 const STACK: usize = 16 << 20;
 
 /// A syntax tree and where its nodes stand.
@@ -24,25 +26,42 @@ pub struct Parsed {
     pub places: SourceInfo,
 }
 
+thread_local! {
+    static LARGE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does `work` on a thread with a large stack. A thread costs ten times what parsing does: whoever compiles thousands of
+/// expressions does it all inside.
+///
+/// # Panics
+/// `work` did.
+pub fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let work = || {
+        LARGE.set(true);
+        work()
+    };
+    thread::scope(|scope| {
+        let started = thread::Builder::new().name("expressions".into()).stack_size(STACK).spawn_scoped(scope, work);
+        let joined = started.expect("a process that loads its mappings can start a thread").join();
+        joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 /// Parses `source` and makes something of the tree, all on a large stack.
 ///
 /// # Errors
 /// Bounds, syntax, and what `make` does not like.
 pub fn parse<T: Send>(source: &str, make: impl FnOnce(&Parsed) -> Result<T, Mistake> + Send) -> Result<T, Mistake> {
     within_bounds(source)?;
-    thread::scope(|scope| {
-        let work = || {
-            // Without macros: what they stand for is ours to say, in fewer steps.
-            let parser = Env::default().parser().enable_ident_escape_syntax(true);
-            let (tree, places) = parser.parse_with_source_info(source).map_err(|errors| syntax(source, &errors))?;
-            make(&Parsed { tree, places })
-        };
-        let started = thread::Builder::new().name("expression".into()).stack_size(STACK).spawn_scoped(scope, work);
-        let thread = started.map_err(|error| Mistake::new(format!("no thread to compile on: {error}"), ""))?;
-        thread
-            .join()
-            .unwrap_or_else(|_| Err(Mistake::new("this cannot be read as an expression", "write it in a simpler way")))
-    })
+    let work = || {
+        // Without macros: what they stand for is ours to say, in fewer steps.
+        let parser = Env::default().parser().enable_ident_escape_syntax(true);
+        let (tree, places) = parser.parse_with_source_info(source).map_err(|errors| syntax(source, &errors))?;
+        make(&Parsed { tree, places })
+    };
+    let caught = || catch_unwind(AssertUnwindSafe(work));
+    let made = if LARGE.get() { caught() } else { on_large_stack(caught) };
+    made.unwrap_or_else(|_| Err(Mistake::new("this cannot be read as an expression", "write it in a simpler way")))
 }
 
 fn within_bounds(source: &str) -> Result<(), Mistake> {
@@ -98,4 +117,23 @@ fn syntax(source: &str, errors: &ParseErrors) -> Mistake {
     };
     let column = usize::try_from(error.pos.1).unwrap_or(0).saturating_sub(1);
     mistake.at((before + column).min(source.chars().count()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_while_parsing_is_a_mistake_with_and_without_an_own_thread() {
+        let panics = || parse("1", |_| -> Result<(), Mistake> { panic!("the parser broke") });
+        assert_eq!(panics().unwrap_err().what, "this cannot be read as an expression");
+        assert_eq!(on_large_stack(panics).unwrap_err().what, "this cannot be read as an expression");
+    }
+
+    #[test]
+    fn brackets_and_length_are_bounded_before_the_parser_sees_them() {
+        let refused = |source: &str| parse(source, |_| Ok(())).unwrap_err();
+        assert_eq!(refused(&"(".repeat(33)).at, Some(32));
+        assert!(refused(&"1".repeat(5000)).what.contains("5000 bytes, more than 4096"));
+    }
 }

@@ -96,6 +96,12 @@ impl<'a> Items<'_, 'a> {
         }
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The one at `index`.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Cel<'a>> {
@@ -121,6 +127,12 @@ impl<'a> Entries<'_, 'a> {
             Self::Json(map) => map.len(),
             Self::Cel(entries) => entries.len(),
         }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The value of the key `name`.

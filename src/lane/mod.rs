@@ -196,13 +196,13 @@ impl Lane {
     pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
         let live = self.flight.values().filter_map(|flight| flight.live.as_ref()).chain(self.queue.front());
         let settle = live.map(|offer| offer.admitted.after(self.settings.settle_within)).min();
-        // With all slots taken the next outcome starts what waits; with a free one it is due, or held back. What may
-        // start now needs no wake-up but a runner: asking for both would wake the lane without end until it has one.
+        // With all slots taken the next outcome starts what waits; with a free one it is due, or held back.
         let free = self.gate == Gate::Open && self.flight.len() < usize::from(self.settings.concurrency);
-        let due = self.ledger.next_due().map(|due| due.max(self.hold.unwrap_or(due)));
-        let held = self.hold.filter(|_| !self.queue.is_empty());
-        let start = [due, held].into_iter().flatten().filter(|at| free && *at > now).min();
-        settle.into_iter().chain(start).min()
+        let due = self.ledger.next_due().filter(|_| free).map(|due| due.max(self.hold.unwrap_or(due)));
+        let held = self.hold.filter(|_| free && !self.queue.is_empty());
+        // What may start already needs no wake-up: a runner is on its way, and asks again when it has ended one.
+        let coming = [due, held].into_iter().flatten().filter(|at| *at > now).min();
+        settle.into_iter().chain(coming).min()
     }
 
     /// A change this lane asked for is durable.

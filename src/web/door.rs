@@ -107,3 +107,52 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn door() -> (Door, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        (Door::new(listener), at)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_loses_the_seat() {
+        let (mut door, at) = door().await;
+        let mut client = TcpStream::connect(at).await.unwrap();
+        let (mut connection, _) = door.accept().await;
+        let began = Instant::now();
+        client.write_all(b"GET").await.unwrap();
+        let mut some = [0; 3];
+        connection.read_exact(&mut some).await.unwrap();
+        let error = connection.read(&mut some).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() >= IDLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_the_answer_loses_the_seat() {
+        let (mut door, at) = door().await;
+        let _client = TcpStream::connect(at).await.unwrap();
+        let (mut connection, _) = door.accept().await;
+        let much = vec![0; 64 << 20];
+        let error = connection.write_all(&much).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_connection_waits_for_a_seat_and_gets_the_one_that_is_left() {
+        let (mut door, at) = door().await;
+        door.seats = Arc::new(Semaphore::new(1));
+        let (_first, mut second) = (TcpStream::connect(at).await.unwrap(), TcpStream::connect(at).await.unwrap());
+        let (connection, _) = door.accept().await;
+        assert_eq!(door.seats.available_permits(), 0);
+        drop(connection);
+        let (mut connection, _) = door.accept().await;
+        second.write_all(b"x").await.unwrap();
+        assert_eq!(connection.read_u8().await.unwrap(), b'x');
+    }
+}

@@ -79,3 +79,100 @@ fn answer(checks: &[Check]) -> Response {
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     ([(header::CACHE_CONTROL, "no-store")], (status, lines.collect::<String>())).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::record::TopicPartition;
+    use crate::runtime::status::PartitionReport;
+    use crate::web::trial::Trial;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn a_process_whose_parts_work_is_alive_and_ready_and_asks_for_no_token() {
+        let trial = Trial::guarded().await;
+        let live = trial.ask_ops("GET /livez").send().await;
+        assert_eq!((live.status, live.body.as_str()), (200, "intake: ok\n"));
+        let ready = trial.ask_ops("GET /readyz").send().await;
+        assert_eq!((ready.status, ready.body.as_str()), (200, "kafka: ok\nstore: ok\nprocess: ok\n"));
+    }
+
+    #[tokio::test]
+    async fn hz_2_what_is_missing_makes_it_unready_and_leaves_it_alive() {
+        let trial = Trial::open().await;
+        trial.state.board.update(|report| report.kafka = Health::Bad("no broker answers".into()));
+        let ready = trial.ask_ops("GET /readyz").send().await;
+        assert_eq!((ready.status, ready.body.as_str()), (503, "kafka: no broker answers\nstore: ok\nprocess: ok\n"));
+        trial.state.board.update(|report| {
+            (report.kafka, report.store) = (Health::Good, Health::Bad("the disk is full".into()));
+        });
+        let ready = trial.ask_ops("GET /readyz").send().await;
+        assert!(ready.status == 503 && ready.body.contains("store: the disk is full\n"), "{ready:?}");
+        assert_eq!(trial.ask_ops("GET /livez").send().await.status, 200);
+    }
+
+    #[tokio::test]
+    async fn hz_2_a_stop_makes_it_unready_at_once() {
+        let trial = Trial::open().await;
+        trial.state.board.update(|report| report.stopping = true);
+        let ready = trial.ask_ops("GET /readyz").send().await;
+        assert!(ready.status == 503 && ready.body.ends_with("process: a stop was asked for\n"), "{ready:?}");
+    }
+
+    #[test]
+    fn before_anything_was_reported_it_is_not_ready() {
+        assert!(readiness(&Report::default()).iter().any(|check| check.wrong.is_some()));
+    }
+
+    #[tokio::test]
+    async fn an_intake_without_a_sign_of_life_for_60_s_is_dead() {
+        let trial = Trial::open().await;
+        let beat = |millis| trial.state.board.update(|report| report.intake_beat = Timestamp::from_millis(millis));
+        beat(clock::now().as_millis() - 61_000);
+        let live = trial.ask_ops("GET /livez").send().await;
+        assert!(live.status == 503 && live.body.starts_with("intake: no sign of life for 61 s"), "{live:?}");
+        beat(clock::now().as_millis() - 30_000);
+        assert_eq!(trial.ask_ops("GET /livez").send().await.status, 200);
+    }
+
+    #[test]
+    fn a_process_that_stops_is_not_taken_for_dead() {
+        let report = Report { stopping: true, ..Report::default() };
+        assert_eq!(alive(&report, Timestamp::from_millis(1_000_000)).wrong, None);
+    }
+
+    #[tokio::test]
+    async fn pm_4_a_scrape_has_the_type_that_prometheus_asks_for_and_what_is_true_now() {
+        let trial = Trial::open().await;
+        trial.create("", json!({})).await;
+        trial.state.metrics.records_consumed("shop.orders", 4);
+        trial.state.board.update(|report| {
+            let at = TopicPartition { topic: "shop.orders".into(), partition: 2 };
+            let (oldest, now) = (Some(Timestamp::from_millis(clock::now().as_millis() - 5_000)), Some(110));
+            let partition = PartitionReport { position: 105, watermark: 100, end: now, unsettled: 3, oldest };
+            report.partitions.insert(at, partition);
+        });
+        let answer = trial.ask_ops("GET /metrics").send().await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(TEXT)));
+        let value = |series: &str| {
+            let line = answer.body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("{series} is not in {}", answer.body)).parse::<f64>().unwrap()
+        };
+        assert!(value("hookline_records_consumed_total{topic=\"shop.orders\"}") == 4.0);
+        assert!(value("hookline_partition_lag_records{partition=\"2\",topic=\"shop.orders\"}") == 10.0);
+        assert!(value("hookline_partition_unsettled{partition=\"2\",topic=\"shop.orders\"}") == 3.0);
+        assert!(value("hookline_partition_watermark_age_seconds{partition=\"2\",topic=\"shop.orders\"}") >= 5.0);
+        assert!(value("hookline_subscriptions{status=\"active\"}") == 1.0);
+        assert!(value("hookline_subscriptions{status=\"disabled\"}") == 0.0);
+        assert!(value("hookline_config_generation") == 1.0);
+        assert!(value("hookline_store_free_bytes") > 0.0);
+    }
+
+    #[tokio::test]
+    async fn the_operations_listener_has_nothing_of_the_api() {
+        let trial = Trial::open().await;
+        assert_eq!(trial.ask_ops("GET /v1/subscriptions").send().await.status, 404);
+        assert_eq!(trial.ask_ops("POST /livez").send().await.status, 405);
+        assert_eq!(trial.ask("GET /metrics").send().await.status, 404);
+    }
+}

@@ -95,7 +95,9 @@ impl Listeners {
             run(self.api_door, api::router(api.clone()), shutdown.clone()),
             run(self.ops_door, health::router(state), shutdown),
         );
-        api.settled().await;
+        if tokio::time::timeout(LAST, api.settled()).await.is_err() {
+            warn!("a change that was still under way is cut off");
+        }
         one.and(other)
     }
 }

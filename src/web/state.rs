@@ -62,3 +62,30 @@ impl Api {
         self.changes.wait().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::trial;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn a_change_comes_to_its_end_although_the_client_hangs_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let api = Api::new(trial::state(&directory), Tokens::default());
+        let (go, wait) = oneshot::channel::<()>();
+        let (done, is_done) = oneshot::channel();
+        let change = api.unbroken(async move {
+            wait.await.unwrap();
+            done.send(()).unwrap();
+        });
+        tokio::select! {
+            biased;
+            _ = change => panic!("it waits"),
+            () = std::future::ready(()) => {} // the client hangs up: what was polled once is dropped
+        }
+        go.send(()).unwrap();
+        api.settled().await;
+        is_done.await.unwrap();
+    }
+}

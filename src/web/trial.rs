@@ -2,7 +2,6 @@
 
 use crate::egress::guard::Guard;
 use crate::egress::settings::{EgressSettings, Entry};
-use crate::lane::settings::DeliverySettings;
 use crate::metrics::Metrics;
 use crate::model::id::Sid;
 use crate::model::secret::Secret;
@@ -77,7 +76,7 @@ pub(crate) fn state(directory: &TempDir) -> State {
         (report.started, report.intake_beat, report.generation) = (clock::now(), clock::now(), 1);
         (report.kafka, report.store) = (Health::Good, Health::Good);
     });
-    let directory = Directory::load(Arc::new(hands), DeliverySettings::default()).unwrap();
+    let directory = Directory::load(Arc::new(hands), Default::default()).unwrap();
     State { directory, store, board, metrics, guard }
 }
 

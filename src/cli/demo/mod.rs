@@ -22,6 +22,7 @@ use crate::kafka::broker::Broker;
 use crate::kafka::writer::Writer;
 use crate::model::subscription::{Format, Signing};
 use crate::pipeline::Pipeline;
+use crate::runtime::clock;
 use crate::runtime::random;
 use crate::runtime::shutdown::Shutdown;
 use anyhow::{Context, anyhow, bail, ensure};
@@ -136,14 +137,15 @@ impl Stage {
 
     /// The first event step by step, then all that follow.
     async fn acts(&mut self, shop: &mut Shop, writer: Writer) -> anyhow::Result<()> {
-        let draft = shop.sells();
+        let draft = shop.next();
+        let began = clock::now();
         let written = writer.write(&draft).await?;
-        self.story.first(&draft, written)?;
+        self.story.first(&draft, (written, began))?;
         let mut waits = tokio::time::interval(FIRST);
         waits.tick().await;
         while !self.story.told_first() {
             tokio::select! {
-                Some(webhook) = self.comes.recv() => self.story.webhook(&webhook)?,
+                Some(webhook) = self.comes.recv() => self.story.webhook(webhook)?,
                 _ = waits.tick() => bail!("no webhook came within {FIRST:?}; the log above may say why"),
                 Some(task) = self.tasks.join_next() => task??,
             }
@@ -152,9 +154,9 @@ impl Stage {
         let mut sells = tokio::time::interval(SELLS);
         loop {
             tokio::select! {
-                Some(webhook) = self.comes.recv() => self.story.webhook(&webhook)?,
+                Some(webhook) = self.comes.recv() => self.story.webhook(webhook)?,
                 _ = sells.tick() => {
-                    writer.write(&shop.sells()).await?;
+                    writer.write(&shop.next()).await?;
                 }
                 Some(task) = self.tasks.join_next() => task??,
             }
@@ -168,7 +170,7 @@ impl Stage {
         loop {
             tokio::select! {
                 biased;
-                Some(webhook) = self.comes.recv() => self.story.webhook(&webhook)?,
+                Some(webhook) = self.comes.recv() => self.story.webhook(webhook)?,
                 ended = &mut running.join => return ended.context("the daemon broke down")?.context("the daemon failed"),
                 () = &mut late => return Ok(()), // the process ends anyhow, and nothing is kept
             }
@@ -234,7 +236,6 @@ impl Subscriber {
         json!({
             "name": format!("wants {}", self.format.as_str()),
             "url": format!("http://{receiver}{}", self.path()),
-            "tenant": "*",
             "types": ["**"],
             "format": self.format.as_str(),
             "signing": {"scheme": self.signing.as_str()},

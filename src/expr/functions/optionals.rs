@@ -36,8 +36,8 @@ fn of_non_zero<'a>(args: &[Cel<'a>], budget: &mut Budget) -> Answer<'a> {
         Cel::Bytes(bytes) => bytes.is_empty(),
         Cel::Span(span) => span.is_zero(),
         other => {
-            let entries = other.entries().map(|entries| entries.len());
-            other.items().map(|items| items.len()).or(entries) == Some(0)
+            other.items().is_some_and(|items| items.is_empty())
+                || other.entries().is_some_and(|entries| entries.is_empty())
         }
     };
     if zero { Ok(Cel::Optional(None)) } else { of(args, budget) }

@@ -168,3 +168,79 @@ fn read(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         text.ok_or_else(|| Problem::of(Kind::BadRequest, "one Idempotency-Key of 1 to 255 characters of ASCII"))?;
     Ok(Some(text.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::secret::Secret;
+    use crate::web::auth::Tokens;
+    use crate::web::settings::{Scope, Token};
+    use axum::http::Method;
+
+    fn caller() -> Caller {
+        let token = Token { name: "boss".into(), token: Secret::new("t"), scope: Scope::Admin };
+        let headers = HeaderMap::from_iter([(axum::http::header::AUTHORIZATION, HeaderValue::from_static("Bearer t"))]);
+        Tokens::new(&[token]).admit(&Method::POST, &headers).unwrap()
+    }
+
+    fn look(kept: &Kept, key: &str, request: u8) -> Result<Known, Problem> {
+        let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_str(key).unwrap())]);
+        kept.look(&headers, &caller(), [request; 32])
+    }
+
+    fn claim(kept: &Kept, key: &str) -> Claim {
+        match look(kept, key, 0) {
+            Ok(Known::No(claim)) => claim,
+            Ok(Known::Yes(_)) | Err(_) => panic!("{key} is known"),
+        }
+    }
+
+    fn answer(bytes: usize) -> Answer {
+        Answer { status: StatusCode::CREATED, headers: HeaderMap::new(), body: vec![b'x'; bytes].into() }
+    }
+
+    #[test]
+    fn while_a_request_is_under_way_its_key_is_taken() {
+        let kept = Kept::default();
+        let claim = claim(&kept, "k");
+        assert!(
+            matches!(look(&kept, "k", 0), Err(problem) if problem == Problem::of(Kind::Conflict, "a request with this Idempotency-Key is under way"))
+        );
+        drop(claim);
+        assert!(matches!(look(&kept, "k", 0), Ok(Known::No(_))));
+    }
+
+    #[test]
+    fn the_oldest_answers_go_when_there_are_too_many() {
+        let kept = Kept::default();
+        for number in 0..MOST + 5 {
+            claim(&kept, &number.to_string()).keep(&answer(1));
+        }
+        assert!(matches!(look(&kept, "4", 0), Ok(Known::No(_))));
+        assert!(matches!(look(&kept, "5", 0), Ok(Known::Yes(_))));
+        assert!(kept.lock().by_key.len() <= MOST);
+    }
+
+    #[test]
+    fn the_oldest_answers_go_when_they_are_too_large() {
+        let kept = Kept::default();
+        for key in ["a", "b", "c"] {
+            claim(&kept, key).keep(&answer(BYTES / 2 - 1));
+        }
+        assert!(matches!(look(&kept, "a", 0), Ok(Known::No(_))));
+        assert!(matches!(look(&kept, "c", 0), Ok(Known::Yes(_))));
+        assert!(kept.lock().bytes <= BYTES);
+    }
+
+    #[test]
+    fn an_answer_is_forgotten_after_24_h() {
+        let kept = Kept::default();
+        claim(&kept, "k").keep(&answer(1));
+        let now = Instant::now();
+        kept.lock().forget(now + LIFE - Duration::from_secs(1));
+        assert_eq!(kept.lock().by_key.len(), 1);
+        kept.lock().forget(now + LIFE);
+        let answers = kept.lock();
+        assert_eq!((answers.by_key.len(), answers.bytes), (0, 0));
+    }
+}

@@ -73,3 +73,35 @@ fn partition((at, report): (&TopicPartition, &PartitionReport)) -> Value {
 fn text(time: Timestamp) -> String {
     time.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::trial::Trial;
+
+    #[tokio::test]
+    async fn the_status_says_how_far_each_partition_is_and_what_is_wrong() {
+        let trial = Trial::open().await;
+        trial.create("", json!({})).await;
+        trial.state.board.update(|report| {
+            let at = TopicPartition { topic: "shop.orders".into(), partition: 2 };
+            let oldest = Some(Timestamp::from_millis(1_000));
+            let partition = PartitionReport { position: 105, watermark: 100, end: Some(110), unsettled: 3, oldest };
+            report.partitions.insert(at, partition);
+            report.kafka = Health::Bad("no broker answers".into());
+            report.backpressure = Some("bytes");
+        });
+        let status = trial.ask("GET /v1/status").send().await.json();
+        let expected = json!([{
+            "topic": "shop.orders", "partition": 2, "position": 105, "watermark": 100, "end": 110, "lag": 10,
+            "unsettled": 3, "oldest_unsettled_at": "1970-01-01T00:00:01.000Z",
+        }]);
+        assert_eq!(status["partitions"], expected);
+        assert_eq!(status["kafka"], json!({ "ok": false, "reason": "no broker answers" }));
+        assert_eq!((&status["store"]["ok"], &status["backpressure"]), (&json!(true), &json!("bytes")));
+        assert_eq!(status["subscriptions"], json!({ "active": 1, "disabled": 0 }));
+        assert_eq!((&status["version"], &status["generation"]), (&json!(env!("CARGO_PKG_VERSION")), &json!(1)));
+        assert_eq!(status["ledger"], json!({ "rows": 0, "bytes": 0, "oldest": null }));
+        assert!(status["uptime_s"].as_u64().unwrap() < 3_600);
+    }
+}
