@@ -30,6 +30,9 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tracing::{error, info, warn};
 
+/// How long lanes may drain at most; the rest of the grace is for parking, the last commit and the listeners.
+const DRAIN: Duration = Duration::from_secs(10);
+
 /// How often the store's health is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -117,8 +120,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     let listeners = web::bind(&config.api, &config.metrics).await?;
     let (api, ops) = (listeners.api, listeners.ops);
     let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
-    let drain =
-        config.grace.saturating_sub(Duration::from_secs(5)).clamp(Duration::from_secs(1), Duration::from_secs(10));
+    let drain = (config.grace / 2).min(DRAIN);
     let intake = Intake {
         pipeline: Arc::new(ArcSwap::from_pointee(pipeline)),
         directory: Arc::clone(&directory),

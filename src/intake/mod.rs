@@ -159,6 +159,8 @@ impl Loop {
                     self.commits.end(&at);
                 }
             }
+            Polled::Committed(commits) => self.commits.acknowledged(&commits),
+            Polled::NotCommitted(why) => self.complain(&format!("the last commit failed and is sent again: {why}")),
             Polled::OutOfRange => self.rescue(),
             Polled::Trouble(what) => self.complain(&what),
         }

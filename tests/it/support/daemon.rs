@@ -62,7 +62,7 @@ impl Home {
             "egress": { "allow_http": true, "allow": ["127.0.0.1/32"] },
             "api": { "listen": api.to_string() },
             "metrics": { "listen": ops.to_string() },
-            "shutdown": { "grace": "5s" },
+            "shutdown": { "grace": "20s" },
         });
         Self { config, api, ops, folder, lives: AtomicU32::new(0) }
     }
