@@ -4,6 +4,7 @@
 //! record: who owns the group settles what is open when partitions are taken away. Offsets are committed only
 //! as the owner gives them (KF-4), and every start at an offset that was not committed is a decision of ours.
 
+use crate::kafka::commits;
 use crate::kafka::message::{self, Names};
 use crate::kafka::offsets;
 use crate::kafka::properties::{self, Reset};
@@ -174,7 +175,7 @@ impl Group {
         if commits.is_empty() || self.shared.committing.swap(true, Ordering::AcqRel) {
             return Sent::NotNow;
         }
-        match commit_list(commits).and_then(|list| self.consumer.commit(&list, CommitMode::Async)) {
+        match commit_list(commits).and_then(|list| commits::send(&self.consumer, &list)) {
             Ok(()) => Sent::Yes,
             Err(error) => {
                 self.shared.committing.store(false, Ordering::Release);

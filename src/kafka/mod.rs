@@ -1,6 +1,7 @@
 //! The room that names rdkafka: consumer group, in-process broker, writer.
 
 pub mod broker;
+mod commits;
 pub mod group;
 mod message;
 mod offsets;
