@@ -231,9 +231,13 @@ pub(crate) fn until_all_committed(address: &str, group: &str, topic: &str, parti
     let ends = ends(address, topic, partitions);
     // Where nothing was written, nothing needs to be committed.
     let done = |(committed, end): (&Option<i64>, &Option<i64>)| committed == end || *end == Some(0);
-    wait::until_so("all of it to be committed", PATIENCE, || {
-        committed(address, group, topic, partitions).iter().zip(&ends).all(done)
-    });
+    let mut last = Vec::new();
+    let begun = std::time::Instant::now();
+    while !last.iter().zip(&ends).all(done) || last.is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "{group} committed {last:?} of {ends:?}");
+        std::thread::sleep(Duration::from_millis(100));
+        last = committed(address, group, topic, partitions);
+    }
 }
 
 fn client(address: &str) -> ClientConfig {
