@@ -1,7 +1,7 @@
 //! What is committed, and when: the watermark of each partition when it grew, with who we are in its metadata.
 
-use crate::kafka::committer::Sent;
-use crate::kafka::group::{Commit, Group};
+use crate::kafka::committer::{Commit, Sent};
+use crate::kafka::group::Group;
 use crate::model::record::TopicPartition;
 use crate::progress::partitions::Partitions;
 use std::collections::HashMap;

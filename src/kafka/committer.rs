@@ -4,7 +4,7 @@
 //! here. The last commit of partitions that go is made by who polls; [`Committer::settle`] comes before it, so that
 //! an older offset can never follow a newer one.
 
-use crate::kafka::group::Commit;
+use crate::model::record::TopicPartition;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -38,6 +38,17 @@ enum Closed {
     #[default]
     No,
     Yes,
+}
+
+/// An offset to commit: the next to read, taken as given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The partition.
+    pub at: TopicPartition,
+    /// The next offset to read.
+    pub offset: i64,
+    /// ASCII, under 128 bytes.
+    pub metadata: String,
 }
 
 /// Whether a commit was taken.
@@ -134,7 +145,6 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::record::TopicPartition;
     use std::sync::mpsc;
 
     fn commit(offset: i64) -> Vec<Commit> {

@@ -4,7 +4,7 @@
 //! record: who owns the group settles what is open when partitions are taken away. Offsets are committed only
 //! as the owner gives them (KF-4), and every start at an offset that was not committed is a decision of ours.
 
-use crate::kafka::committer::{Committer, Sent};
+use crate::kafka::committer::{Commit, Committer, Sent};
 use crate::kafka::message::{self, Names};
 use crate::kafka::offsets;
 use crate::kafka::properties::{self, Reset};
@@ -49,17 +49,6 @@ pub enum GroupError {
     /// The system gives no thread to commit on.
     #[error("no thread to commit on")]
     Thread(#[source] std::io::Error),
-}
-
-/// An offset to commit: the next to read, taken as given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit {
-    /// The partition.
-    pub at: TopicPartition,
-    /// The next offset to read.
-    pub offset: i64,
-    /// ASCII, under 128 bytes.
-    pub metadata: String,
 }
 
 /// What a poll brought.
