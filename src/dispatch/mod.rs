@@ -58,6 +58,7 @@ impl Dispatch {
                 () = self.cut.stopped() => return,
                 cell = self.timers.next() => cell.tick(),
             }
+            tokio::task::coop::consume_budget().await; // a lane that is due again and again must not starve the others
         }
     }
 

@@ -1,19 +1,19 @@
 //! What is committed, and when: the watermark of each partition when it grew, with who we are in its metadata.
 
-use crate::kafka::group::{Commit, Group, Sent};
+use crate::kafka::committer::{Commit, Sent};
+use crate::kafka::group::Group;
 use crate::model::record::TopicPartition;
 use crate::progress::partitions::Partitions;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tracing::warn;
 
 /// The commits of this process.
 #[derive(Clone)]
 pub(crate) struct Commits {
     store: Arc<str>,
     partitions: Arc<Partitions>,
-    /// The offset that was last handed to the client, by partition.
-    sent: Arc<Mutex<HashMap<TopicPartition, i64>>>,
+    /// The offset that the broker last acknowledged, by partition.
+    acknowledged: Arc<Mutex<HashMap<TopicPartition, i64>>>,
 }
 
 // === impl Commits ===
@@ -21,7 +21,7 @@ pub(crate) struct Commits {
 impl Commits {
     pub(crate) fn new(store: [u8; 16], partitions: Arc<Partitions>) -> Self {
         let store = store.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        Self { store: store.into(), partitions, sent: Arc::default() }
+        Self { store: store.into(), partitions, acknowledged: Arc::default() }
     }
 
     /// The static member's id: the store's, whose lock makes it unique. After a kill the partitions are ours again
@@ -40,25 +40,27 @@ impl Commits {
         self.lock().remove(at);
     }
 
-    /// Commits what grew since the last time. A commit that failed is sent again.
+    /// Commits what grew since the last acknowledgement. INVARIANT (INV-8): a commit is never below an earlier one,
+    /// for a watermark only grows within its epoch and at most one commit is out.
     pub(crate) fn send(&self, group: &Group) {
-        if let Some(failure) = group.commit_failure() {
-            warn!("the last commit failed and is sent again: {failure}");
-            self.lock().values_mut().for_each(|offset| *offset = -1);
-        }
-        let grown = self.grown();
-        if group.commit(&grown) == Sent::Yes {
-            let mut sent = self.lock();
-            for commit in grown {
-                sent.insert(commit.at, commit.offset);
+        // Not taken while one is out: then the next beat sends it.
+        let _: Sent = group.commit(self.grown());
+    }
+
+    /// The broker has these.
+    pub(crate) fn acknowledged(&self, commits: &[Commit]) {
+        let mut acknowledged = self.lock();
+        for commit in commits {
+            // One of a partition that is gone by now is nobody's any more.
+            if let Some(offset) = acknowledged.get_mut(&commit.at) {
+                *offset = commit.offset.max(*offset);
             }
         }
     }
 
     /// The commit of one partition as it stands now; `None` when it is not assigned.
     pub(crate) fn of(&self, at: &TopicPartition) -> Option<Commit> {
-        let (offset, time) =
-            self.partitions.with(at, |progress| (progress.watermark(), progress.watermark_time()))?;
+        let (offset, time) = self.partitions.with(at, |progress| (progress.watermark(), progress.watermark_time()))?;
         let metadata = match time {
             Some(time) => format!("{} ts={}", self.metadata(), time.as_millis()),
             None => self.metadata(),
@@ -72,12 +74,12 @@ impl Commits {
     }
 
     fn grown(&self) -> Vec<Commit> {
-        let sent = self.lock().clone();
-        let grew = |commit: &Commit| sent.get(&commit.at).is_some_and(|last| commit.offset > *last);
-        sent.keys().filter_map(|at| self.of(at)).filter(grew).collect()
+        let last = self.lock().clone();
+        let grew = |commit: &Commit| last.get(&commit.at).is_some_and(|last| commit.offset > *last);
+        last.keys().filter_map(|at| self.of(at)).filter(grew).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TopicPartition, i64>> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,8 @@
 //! rebalance.
 
 use crate::intake::commit::Commits;
-use crate::kafka::group::{Commit, Owner};
+use crate::kafka::committer::Commit;
+use crate::kafka::group::Owner;
 use crate::lane::signal::Of;
 use crate::model::record::TopicPartition;
 use crate::progress::partitions::Partitions;

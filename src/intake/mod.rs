@@ -159,6 +159,8 @@ impl Loop {
                     self.commits.end(&at);
                 }
             }
+            Polled::Committed(commits) => self.commits.acknowledged(&commits),
+            Polled::NotCommitted(why) => self.complain(&format!("the last commit failed and is sent again: {why}")),
             Polled::OutOfRange => self.rescue(),
             Polled::Trouble(what) => self.complain(&what),
         }
@@ -222,7 +224,7 @@ impl Loop {
         }
         let reasons: BTreeSet<Reason> = self.paused.values().copied().collect();
         for reason in &reasons {
-            self.parts.directory.hands().metrics.backpressure(*reason, since);
+            self.parts.directory.hands().metrics.backpressure(reason.as_str(), since);
         }
         let store_full = self.parts.directory.hands().store.space() == Space::Hard;
         let open_bytes = self.parts.partitions.bytes();

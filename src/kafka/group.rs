@@ -4,6 +4,7 @@
 //! record: who owns the group settles what is open when partitions are taken away. Offsets are committed only
 //! as the owner gives them (KF-4), and every start at an offset that was not committed is a decision of ours.
 
+use crate::kafka::committer::{Commit, Committer, Sent};
 use crate::kafka::message::{self, Names};
 use crate::kafka::offsets;
 use crate::kafka::properties::{self, Reset};
@@ -17,14 +18,13 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 /// A member of the group.
 pub struct Group {
-    consumer: BaseConsumer<Context>,
+    consumer: Arc<BaseConsumer<Context>>,
     shared: Arc<Shared>,
     names: Names,
 }
@@ -42,18 +42,13 @@ pub trait Owner: Send + Sync {
 
 /// What librdkafka says against a call.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct GroupError(#[from] KafkaError);
-
-/// An offset to commit: the next to read, taken as given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit {
-    /// The partition.
-    pub at: TopicPartition,
-    /// The next offset to read.
-    pub offset: i64,
-    /// ASCII, under 128 bytes.
-    pub metadata: String,
+pub enum GroupError {
+    /// The client refused it.
+    #[error("{0}")]
+    Client(#[from] KafkaError),
+    /// The system gives no thread to commit on.
+    #[error("no thread to commit on")]
+    Thread(#[source] std::io::Error),
 }
 
 /// What a poll brought.
@@ -65,6 +60,10 @@ pub enum Polled {
     Assigned(Vec<(TopicPartition, i64)>),
     /// Partitions that are not ours any more; [`Owner`] was asked before.
     Revoked(Vec<TopicPartition>),
+    /// The broker acknowledged these commits.
+    Committed(Vec<Commit>),
+    /// A commit was not acknowledged, and why; nothing of it counts.
+    NotCommitted(String),
     /// A position is not in the log any more: call [`Group::rescue`].
     OutOfRange,
     /// Something a poll cannot mend; librdkafka goes on trying.
@@ -91,6 +90,10 @@ pub struct Seen {
     pub ends: BTreeMap<(String, i32), i64>,
 }
 
+/// How long the last commit may wait for an earlier one: the broker's own patience with a request is longer, and a
+/// group that waits for us is held up.
+const SETTLE: Duration = Duration::from_secs(5);
+
 struct Context {
     shared: Arc<Shared>,
     owner: Arc<dyn Owner>,
@@ -101,8 +104,7 @@ struct Context {
 struct Shared {
     events: Mutex<VecDeque<Polled>>,
     seen: Mutex<Seen>,
-    committing: AtomicBool,
-    failed_commits: Mutex<Option<String>>,
+    committer: OnceLock<Committer>,
 }
 
 // === impl Group ===
@@ -121,7 +123,10 @@ impl Group {
         config.set("statistics.interval.ms", "2000").set_log_level(RDKafkaLogLevel::Warning);
         let shared = Arc::new(Shared::default());
         let context = Context { shared: Arc::clone(&shared), owner, start: settings.start };
-        Ok(Self { consumer: config.create_with_context(context)?, shared, names: Names::default() })
+        let consumer: Arc<BaseConsumer<Context>> = Arc::new(config.create_with_context(context)?);
+        let committer = committer(Arc::downgrade(&consumer), Arc::downgrade(&shared)).map_err(GroupError::Thread)?;
+        drop(shared.committer.set(committer));
+        Ok(Self { consumer, shared, names: Names::default() })
     }
 
     /// Asks for these topics from now on; others are given back.
@@ -169,24 +174,10 @@ impl Group {
         Ok(self.consumer.resume(&list(partitions))?)
     }
 
-    /// Commits without waiting; a commit that is still out makes this one wait for the next call.
-    pub fn commit(&self, commits: &[Commit]) -> Sent {
-        if commits.is_empty() || self.shared.committing.swap(true, Ordering::AcqRel) {
-            return Sent::NotNow;
-        }
-        match commit_list(commits).and_then(|list| self.consumer.commit(&list, CommitMode::Async)) {
-            Ok(()) => Sent::Yes,
-            Err(error) => {
-                self.shared.committing.store(false, Ordering::Release);
-                warn!(%error, "commit was not taken; it is tried again");
-                Sent::NotNow
-            }
-        }
-    }
-
-    /// Why the last commit failed, once; `None` when it did not.
-    pub fn commit_failure(&self) -> Option<String> {
-        self.shared.failed_commits.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Commits without waiting; what came of it is polled. A commit that is still out makes this one wait for the
+    /// next call.
+    pub fn commit(&self, commits: Vec<Commit>) -> Sent {
+        self.shared.committer.get().map_or(Sent::NotNow, |committer| committer.take(commits))
     }
 
     /// Moves positions that are not in the log: to its beginning, which may bring twins and loses nothing that is
@@ -224,15 +215,6 @@ impl Group {
             drop(self.consumer.poll(Duration::from_millis(50)));
         }
     }
-}
-
-/// Whether a commit went out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// It did.
-    Yes,
-    /// It did not: there is nothing to commit, or one is still out.
-    NotNow,
 }
 
 // === impl Shared ===
@@ -281,15 +263,6 @@ impl ConsumerContext for Context {
             _ => self.unassign(consumer, partitions),
         }
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        self.shared.committing.store(false, Ordering::Release);
-        let benign = matches!(&result, Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)));
-        if let (Err(error), false) = (result, benign) {
-            let mut failed = self.shared.failed_commits.lock().unwrap_or_else(PoisonError::into_inner);
-            *failed = Some(error.to_string());
-        }
-    }
 }
 
 impl Context {
@@ -328,6 +301,9 @@ impl Context {
             self.owner.lose(&gone);
         } else if !gone.is_empty() {
             let commits = self.owner.revoke(&gone);
+            if let Some(committer) = self.shared.committer.get() {
+                committer.settle(SETTLE);
+            }
             if let Err(error) = commit_list(&commits).and_then(|list| match list.count() {
                 0 => Ok(()),
                 _ => consumer.commit(&list, CommitMode::Sync),
@@ -341,6 +317,22 @@ impl Context {
         }
         self.shared.push(Polled::Revoked(gone));
     }
+}
+
+/// A committer that holds up neither the consumer's end nor the group's.
+fn committer(consumer: Weak<BaseConsumer<Context>>, shared: Weak<Shared>) -> std::io::Result<Committer> {
+    let send = move |commits: &[Commit]| match consumer.upgrade() {
+        Some(consumer) => commit_list(commits).and_then(|list| consumer.commit(&list, CommitMode::Sync)),
+        None => Ok(()),
+    };
+    let answered = move |commits, result| {
+        let Some(shared) = shared.upgrade() else { return };
+        shared.push(match result {
+            Ok(()) => Polled::Committed(commits),
+            Err(why) => Polled::NotCommitted(why),
+        });
+    };
+    Committer::start(Box::new(send), Box::new(answered))
 }
 
 fn trouble(error: &KafkaError) -> Option<Polled> {

@@ -1,6 +1,7 @@
 //! The room that names rdkafka: consumer group, in-process broker, writer.
 
 pub mod broker;
+pub mod committer;
 pub mod group;
 mod message;
 mod offsets;

@@ -61,7 +61,7 @@ pub enum WriteError {
         last: Option<String>,
         /// What came back for the record.
         #[source]
-        cause: KafkaError,
+        cause: Box<KafkaError>,
     },
 }
 
@@ -102,10 +102,10 @@ impl Writer {
     /// # Errors
     /// When the record is too large, its topic cannot be made, or no broker confirmed it in time.
     pub async fn write(&self, draft: &Draft) -> Result<Written, WriteError> {
-        let refused = |cause| WriteError::Refused {
+        let refused = |cause: KafkaError| WriteError::Refused {
             topic: draft.topic.clone(),
             last: self.0.client().context().last.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            cause,
+            cause: Box::new(cause),
         };
         loop {
             let (ack, answer) = oneshot::channel();

@@ -198,9 +198,11 @@ impl Lane {
         let settle = live.map(|offer| offer.admitted.after(self.settings.settle_within)).min();
         // With all slots taken the next outcome starts what waits; with a free one it is due, or held back.
         let free = self.gate == Gate::Open && self.flight.len() < usize::from(self.settings.concurrency);
-        let due = self.ledger.next_due().filter(|_| free).map(|due| due.max(self.hold.unwrap_or(now)).max(now));
+        let due = self.ledger.next_due().filter(|_| free).map(|due| due.max(self.hold.unwrap_or(due)));
         let held = self.hold.filter(|_| free && !self.queue.is_empty());
-        [settle, due, held].into_iter().flatten().min()
+        // What may start already needs no wake-up: a runner is on its way, and asks again when it has ended one.
+        let coming = [due, held].into_iter().flatten().filter(|at| *at > now).min();
+        settle.into_iter().chain(coming).min()
     }
 
     /// A change this lane asked for is durable.
@@ -499,6 +501,22 @@ mod tests {
         finish(&mut lane, &start, wait(429, 30), at(0));
         assert!(lane.start(at(29_999)).is_none());
         assert!(lane.start(at(30_000)).is_some());
+    }
+
+    #[test]
+    fn what_may_start_now_needs_a_runner_and_no_wake_up() {
+        let long = DeliverySettings { settle_within: Duration::from_secs(60), ..settings() };
+        let mut lane = Lane::new(sid(), DeliverySettings { concurrency: 1, ..long }, Vec::new());
+        for offset in 1..=2 {
+            assert!(matches!(lane.offer(vec![offer(offset, 0, 1, at(0))], &mut Vec::new()), Answer::Taken));
+        }
+        let start = lane.start(at(0)).unwrap();
+        let effects = finish(&mut lane, &start, wait(503, 3), at(0));
+        let [Effect::Write { row, .. }] = &effects[..] else { panic!("{effects:?}") };
+        lane.flushed(row, &mut Vec::new());
+        assert_eq!((lane.wake_at(at(10)), lane.wants_runner(0, at(10))), (Some(at(3_000)), false));
+        // A lane that is woken again and again keeps the very thread busy that would run its attempt.
+        assert_eq!((lane.wake_at(at(3_000)), lane.wants_runner(0, at(3_000))), (Some(at(60_000)), true));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub enum Answer {
 
 /// What the lane wants done, in this order.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "most are `Settle`; the list they stand in is reused")]
 pub enum Effect {
     /// Nothing stands behind this delivery any more: settle it now.
     Settle(Ticket),

@@ -6,9 +6,9 @@
 //! the store takes a batch at once and calls back when it is durable.
 
 use crate::deliver::target::Target;
-use crate::lane::signal::{AttemptId, Effect, Finished, Row, Start};
 use crate::lane::Lane;
 use crate::lane::gate::Gate;
+use crate::lane::signal::{AttemptId, Effect, Finished, Row, Start};
 use crate::metrics::Metrics;
 use crate::model::delivery::{LedgerKey, Ticket};
 use crate::model::id::Sid;
@@ -62,6 +62,8 @@ struct State {
     armed: Option<Timestamp>,
     effects: Vec<Effect>,
     waiting: usize,
+    /// Whether a row became durable since the lane was last armed.
+    flushed: bool,
 }
 
 // === impl Hands ===
@@ -100,7 +102,7 @@ impl Cell {
     #[must_use]
     pub fn new(sid: Sid, lane: Lane, target: Target, hands: Arc<Hands>) -> Arc<Self> {
         let (dice, effects) = (Dice::new(), Vec::new());
-        let state = State { lane, dice, runners: 0, armed: None, effects, waiting: 0 };
+        let state = State { lane, dice, runners: 0, armed: None, effects, waiting: 0, flushed: false };
         let (target, state) = (ArcSwap::from_pointee(target), Mutex::new(state));
         Arc::new(Self { sid, target, state, room: Condvar::new(), hands })
     }
@@ -188,12 +190,12 @@ impl Cell {
 
     /// Does what the lane asked for, then starts a runner and arms the timer where that is needed.
     fn follow(self: &Arc<Self>, state: &mut State, mut effects: Vec<Effect>) {
-        let mut wrote = false;
+        let mut changed = std::mem::take(&mut state.flushed);
         for effect in effects.drain(..) {
             match effect {
                 Effect::Settle(ticket) => self.hands.partitions.settle(&ticket),
                 Effect::Write { row, settles } => {
-                    wrote = true;
+                    changed = true;
                     self.write(&mut state.lane, row, settles);
                 }
                 Effect::Disable => {
@@ -209,13 +211,22 @@ impl Cell {
             state.runners += 1;
             dispatcher.run(Arc::clone(self));
         }
-        if (wrote || state.armed.is_none())
+        if (changed || state.armed.is_none())
             && let Some(at) = state.lane.wake_at(now)
             && state.armed.is_none_or(|armed| at < armed)
         {
             state.armed = Some(at);
             dispatcher.wake(self, at);
         }
+    }
+
+    /// A row is durable: a retry may be due earlier than what the lane is armed for.
+    fn flushed(self: &Arc<Self>, row: &Row) {
+        let mut state = self.lock();
+        let mut effects = std::mem::take(&mut state.effects);
+        state.lane.flushed(row, &mut effects);
+        state.flushed = true;
+        self.follow(&mut state, effects);
     }
 
     /// INVARIANT (INV-3): durable, then the lane is told, then the tickets settle.
@@ -239,7 +250,7 @@ impl Cell {
         let cell = Arc::clone(self);
         self.hands.store.submit(batch, move |result| match result {
             Ok(()) => {
-                cell.act(|lane, effects| lane.flushed(&row, effects));
+                cell.flushed(&row);
                 settles.iter().for_each(|ticket| cell.hands.partitions.settle(ticket));
             }
             // Nothing settles, so nothing is committed; the store stays failed and the daemon stops.

@@ -1,0 +1,138 @@
+//! What a request holds, read with a problem for each thing that is wrong: the JSON body, the id in the path.
+
+use crate::web::api::problem::{Kind, Problem};
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// The body of a request, at most: a subscription has some KiB.
+pub(crate) const BODY: usize = 1 << 20;
+
+/// A JSON body.
+pub(crate) struct Document {
+    /// What it says.
+    pub(crate) value: Value,
+    /// Its bytes as a digest, to know the same request again.
+    pub(crate) digest: [u8; 32],
+}
+
+/// The last part of the path.
+pub(crate) struct Id(pub(crate) String);
+
+impl<S: Send + Sync> FromRequest<S> for Document {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        is_json(request.headers())?;
+        let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        if declared.and_then(|length| length.parse().ok()).is_some_and(|length: u64| length > BODY as u64) {
+            return Err(too_large());
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+            _ => Problem::of(Kind::BadRequest, "the body could not be read to its end"),
+        })?;
+        let value =
+            serde_json::from_slice(&bytes).map_err(|error| Problem::of(Kind::MalformedJson, error.to_string()))?;
+        Ok(Self { value, digest: Sha256::digest(&bytes).into() })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        id.map(|Path(id)| Self(id)).map_err(|_| Problem::of(Kind::BadRequest, "the path is not UTF-8"))
+    }
+}
+
+/// A browser sends these only where the server agreed beforehand, and this one never does: a page of another site
+/// cannot ask for changes.
+fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let declared = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if ["application/json", "application/merge-patch+json"].contains(&kind.as_str()) {
+        return Ok(());
+    }
+    Err(Problem::of(Kind::UnsupportedMediaType, "send content-type: application/json"))
+}
+
+fn too_large() -> Problem {
+    Problem::of(Kind::BodyTooLarge, format!("a body has at most {BODY} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::trial::{Answer, Trial, order};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn what_is_no_json_is_refused_with_its_place() {
+        let trial = Trial::open().await;
+        let post = |body: &str| {
+            let ask = trial.ask("POST /v1/subscriptions").header("content-type", "application/json");
+            ask.body(body.as_bytes()).send()
+        };
+        let problem = post("{\n  \"url\": }").await.problem(400, "malformed-json");
+        assert!(problem["detail"].as_str().unwrap().contains("line 2 column 10"), "{problem}");
+        for body in ["", "{", "{} {}", "\u{feff}{}", "{'a': 1}"] {
+            post(body).await.problem(400, "malformed-json");
+        }
+    }
+
+    #[tokio::test]
+    async fn json_that_is_nested_too_deeply_is_refused() {
+        let trial = Trial::open().await;
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let ask = trial.ask("POST /v1/subscriptions").header("content-type", "application/json").body(deep);
+        ask.send().await.problem(400, "malformed-json");
+    }
+
+    #[tokio::test]
+    async fn a_body_must_be_declared_as_json() {
+        let trial = Trial::open().await;
+        let body = order(json!({})).to_string();
+        for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonp", ""]
+        {
+            let ask = trial.ask("POST /v1/subscriptions").header("content-type", kind).body(body.clone());
+            ask.send().await.problem(415, "unsupported-media-type");
+        }
+        trial.ask("POST /v1/subscriptions").body(body.clone()).send().await.problem(415, "unsupported-media-type");
+        for kind in ["application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"] {
+            let ask = trial.ask("POST /v1/subscriptions").header("content-type", kind).body(body.clone());
+            assert_eq!(ask.send().await.status, 201, "{kind}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_above_1_mib_is_refused_whether_its_length_is_declared_or_not() {
+        let trial = Trial::open().await;
+        let head = |more: &str| {
+            format!(
+                "POST /v1/subscriptions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                 content-type: application/json\r\n{more}\r\n\r\n"
+            )
+        };
+        let declared = head(&format!("content-length: {}", BODY + 1));
+        Answer::to(trial.api, declared.as_bytes()).await.problem(413, "body-too-large");
+        let size = format!("{:x}", BODY + 1);
+        let chunk = format!("{}{size}\r\n{}", head("transfer-encoding: chunked"), " ".repeat(BODY + 1));
+        Answer::to(trial.api, chunk.as_bytes()).await.problem(413, "body-too-large");
+        let mut most = order(json!({})).to_string();
+        most.push_str(&" ".repeat(BODY - most.len()));
+        let ask = trial.ask("POST /v1/subscriptions").header("content-type", "application/json").body(most);
+        assert_eq!(ask.send().await.status, 201);
+    }
+
+    #[tokio::test]
+    async fn a_path_that_is_no_text_is_refused() {
+        let trial = Trial::open().await;
+        trial.ask("GET /v1/subscriptions/%ff").send().await.problem(400, "bad-request");
+        trial.ask("GET /v1/subscriptions/%2e%2e%2f").send().await.problem(404, "not-found");
+    }
+}

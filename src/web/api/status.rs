@@ -1,0 +1,107 @@
+//! `/v1/status`: how the process is, in one answer, for operators.
+
+use crate::model::record::TopicPartition;
+use crate::model::time::Timestamp;
+use crate::runtime::clock;
+use crate::runtime::status::{Health, PartitionReport, Report};
+use crate::web::api::problem::{Kind, Problem};
+use crate::web::auth::Caller;
+use crate::web::state::{self, Api};
+use crate::web::totals::Totals;
+use axum::extract::State;
+use axum::{Extension, Json};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+pub(crate) async fn show(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Value>, Problem> {
+    caller.operator()?;
+    let state = api.state.clone();
+    let body = tokio::task::spawn_blocking(move || body(&state)).await;
+    body.map(Json).map_err(|_| Problem::of(Kind::Internal, "the status could not be put together"))
+}
+
+fn body(state: &state::State) -> Value {
+    let (report, totals, now) = (state.board.read(), Totals::of(&state.directory), clock::now());
+    let counts: Map<String, Value> = totals.subscriptions.iter().map(|(name, n)| ((*name).into(), json!(n))).collect();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "started_at": report.started.to_string(),
+        "uptime_s": now.since(report.started).as_secs(),
+        "generation": report.generation,
+        "stopping": report.stopping,
+        "kafka": health(&report.kafka),
+        "partitions": report.partitions.iter().map(partition).collect::<Vec<_>>(),
+        "subscriptions": counts,
+        "lanes": counts,
+        "deliveries": { "in_flight": totals.in_flight, "queued": totals.queued },
+        "ledger": { "rows": totals.rows, "bytes": totals.bytes, "oldest": totals.oldest.map(text) },
+        "store": store(&report, state.store.free_bytes()),
+        "backpressure": report.backpressure,
+        "open_bytes": state.directory.hands().partitions.bytes(),
+    })
+}
+
+fn store(report: &Report, free: u64) -> Value {
+    let mut store = health(&report.store);
+    store["free_bytes"] = json!(free);
+    store
+}
+
+fn health(health: &Health) -> Value {
+    match health {
+        Health::Good => json!({ "ok": true, "reason": null }),
+        Health::Bad(reason) => json!({ "ok": false, "reason": reason }),
+    }
+}
+
+fn partition((at, report): (&TopicPartition, &PartitionReport)) -> Value {
+    json!({
+        "topic": &*at.topic,
+        "partition": at.partition,
+        "position": report.position,
+        "watermark": report.watermark,
+        "end": report.end,
+        "lag": report.end.map(|end| (end - report.watermark).max(0)),
+        "unsettled": report.unsettled,
+        "oldest_unsettled_at": report.oldest.map(text),
+    })
+}
+
+fn text(time: Timestamp) -> String {
+    time.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::trial::Trial;
+
+    #[tokio::test]
+    async fn the_status_says_how_far_each_partition_is_and_what_is_wrong() {
+        let trial = Trial::open().await;
+        trial.create("", json!({})).await;
+        trial.state.board.update(|report| {
+            let at = TopicPartition { topic: "shop.orders".into(), partition: 2 };
+            let oldest = Some(Timestamp::from_millis(1_000));
+            let partition = PartitionReport { position: 105, watermark: 100, end: Some(110), unsettled: 3, oldest };
+            report.partitions.insert(at, partition);
+            report.kafka = Health::Bad("no broker answers".into());
+            report.backpressure = Some("bytes");
+        });
+        let status = trial.ask("GET /v1/status").send().await.json();
+        let expected = json!([{
+            "topic": "shop.orders", "partition": 2, "position": 105, "watermark": 100, "end": 110, "lag": 10,
+            "unsettled": 3, "oldest_unsettled_at": "1970-01-01T00:00:01.000Z",
+        }]);
+        assert_eq!(status["partitions"], expected);
+        assert_eq!(status["kafka"], json!({ "ok": false, "reason": "no broker answers" }));
+        assert_eq!((&status["store"]["ok"], &status["backpressure"]), (&json!(true), &json!("bytes")));
+        assert_eq!(status["subscriptions"], json!({ "active": 1, "disabled": 0 }));
+        assert_eq!((&status["version"], &status["generation"]), (&json!(env!("CARGO_PKG_VERSION")), &json!(1)));
+        assert_eq!(status["ledger"], json!({ "rows": 0, "bytes": 0, "oldest": null }));
+        assert!(status["uptime_s"].as_u64().unwrap() < 3_600);
+    }
+}
