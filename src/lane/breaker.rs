@@ -173,7 +173,7 @@ impl Breaker {
 
     /// Takes what came of an attempt.
     pub(crate) fn outcome(&mut self, seen: Seen, now: Timestamp) -> Moved {
-        self.known = true;
+        self.known |= seen.health != Health::Unknown;
         match (self.state, seen.health) {
             (State::Closed, Health::Good) => {
                 self.consecutive = 0;

@@ -81,6 +81,12 @@ impl Domains {
         &mut self.all[number as usize]
     }
 
+    /// How many have something.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.all.len() - self.free.len()
+    }
+
     /// Whether an earlier delivery of the domain has a row.
     pub(crate) fn blocks(&self, number: u32, spot: Spot) -> bool {
         self.all[number as usize].rows.first().is_some_and(|row| Spot::of(row) < spot)

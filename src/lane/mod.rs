@@ -37,3 +37,75 @@ mod start;
 pub mod state;
 pub mod verdict;
 mod window;
+
+#[cfg(test)]
+mod world;
+
+#[cfg(test)]
+mod tests {
+    use crate::lane::world::{Step, World, settings};
+    use crate::model::subscription::Ordering;
+    use proptest::prelude::*;
+
+    fn step() -> impl Strategy<Value = Step> {
+        let p = 0..3usize;
+        prop_oneof![
+            10 => p.clone().prop_map(Step::Admit),
+            12 => Just(Step::Start),
+            3 => any::<usize>().prop_map(Step::Accept),
+            12 => (any::<usize>(), any::<u8>()).prop_map(|(n, what)| Step::Finish(n, what)),
+            1 => (any::<usize>(), any::<u8>()).prop_map(|(n, what)| Step::Late(n, what)),
+            4 => (1..6_000u32).prop_map(Step::Wait),
+            8 => (1..4usize).prop_map(Step::Flush),
+            3 => p.clone().prop_map(Step::Commit),
+            6 => (p.clone(), 1..4usize).prop_map(|(p, records)| Step::Scan(p, records)),
+            1 => p.clone().prop_map(Step::Strand),
+            3 => p.clone().prop_map(Step::Join),
+            1 => (0..6usize).prop_map(Step::Kill),
+            1 => p.clone().prop_map(Step::Stop),
+            1 => p.clone().prop_map(Step::Close),
+            1 => p.clone().prop_map(Step::Lose),
+            1 => Just(Step::Pause),
+            2 => Just(Step::Resume),
+            1 => Just(Step::Shed),
+            1 => (p, 0..4i64, 1..5i64).prop_map(|(p, from, length)| Step::Replay(p, from, length)),
+        ]
+    }
+
+    fn logs() -> impl Strategy<Value = Vec<Vec<Vec<u8>>>> {
+        let record = prop_oneof![
+            1 => Just(Vec::new()),
+            6 => prop::collection::vec(0..3u8, 1..3),
+            1 => prop::collection::vec(0..3u8, 3..6),
+        ];
+        prop::collection::vec(prop::collection::vec(record, 1..9), 1..3)
+    }
+
+    fn cases() -> u32 {
+        std::env::var_os("PROPTEST_CASES").and_then(|cases| cases.to_str()?.parse().ok()).unwrap_or(200)
+    }
+
+    fn run(ordering: Ordering, variant: u8, logs: Vec<Vec<Vec<u8>>>, steps: Vec<Step>) {
+        let mut world = World::new(settings(ordering, variant), logs);
+        steps.into_iter().for_each(|step| world.apply(step));
+        world.heal();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+        #[test]
+        fn with_order_per_key_nothing_is_lost_and_order_is_kept(
+            variant in 0..8u8, logs in logs(), steps in prop::collection::vec(step(), 1..150),
+        ) {
+            run(Ordering::Key, variant, logs, steps);
+        }
+
+        #[test]
+        fn without_order_nothing_is_lost(
+            variant in 0..8u8, logs in logs(), steps in prop::collection::vec(step(), 1..150),
+        ) {
+            run(Ordering::None, variant, logs, steps);
+        }
+    }
+}

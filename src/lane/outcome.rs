@@ -55,7 +55,9 @@ impl Lane {
 
     /// The event of a row cannot be read; the row stays as it is, and blocks its key, until the next start.
     pub fn unreadable(&mut self, attempt: AttemptId, turn: &mut Turn<'_>) {
-        let Some(Flight { load: Load::Row(tried), .. }) = self.flights.remove(attempt) else { return };
+        let Some(flight) = self.flights.remove(attempt) else { return };
+        self.learn_nothing(&flight, turn);
+        let Load::Row(tried) = &flight.load else { return };
         self.ledger.stick(&tried.key);
         self.land(tried.domain);
         self.after(turn);
@@ -233,6 +235,13 @@ impl Lane {
         }
         let seen = Seen { health, era: flight.era, most: self.slots.limit() };
         let moved = self.breaker.outcome(seen, now);
+        self.breaker_moved(moved, turn);
+    }
+
+    /// An attempt ended without an outcome: if it was a probe, another one may go.
+    pub(crate) fn learn_nothing(&mut self, flight: &Flight, turn: &mut Turn<'_>) {
+        let seen = Seen { health: Health::Unknown, era: flight.era, most: self.slots.limit() };
+        let moved = self.breaker.outcome(seen, turn.now);
         self.breaker_moved(moved, turn);
     }
 

@@ -73,21 +73,20 @@ impl Lane {
         queued.append(&mut place.aside);
         // What is held is never parked: the reader is still below it.
         let (held, hi, next) = (place.take_held(), place.hi, place.next());
-        let (mut offset, mut near) = (at.or(next), place.near);
+        // Below the floor all was brought by the reader, and may be queued still: the floor bounds the rest only.
+        let (mut offset, mut near) = (at.or(next).unwrap_or(place.seen).max(place.floor()), place.near);
         for delivery in queued {
             if delivery.offset() <= hi {
                 self.draft_row(&delivery, (untried(&delivery, turn.now), Birth::Waiting), &mut draft);
                 continue;
             }
             draft.settles.extend(self.ticket(&delivery));
-            if offset.is_none_or(|offset| delivery.offset() < offset) {
-                offset = Some(delivery.offset());
-                near = Some(delivery.event.event.origin.timestamp);
+            if delivery.offset() < offset {
+                (offset, near) = (delivery.offset(), Some(delivery.event.event.origin.timestamp));
             }
         }
         draft.settles.extend(held.iter().filter_map(|delivery| self.ticket(delivery)));
         let place = self.places.get(number);
-        let offset = offset.unwrap_or(place.seen).max(place.floor());
         if place.is_live() {
             place.since = turn.now;
         }

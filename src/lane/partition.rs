@@ -167,6 +167,7 @@ impl Lane {
         for attempt in touched.map(|(attempt, _)| attempt).collect::<Vec<_>>() {
             let Some(flight) = self.flights.remove(attempt) else { continue };
             turn.effects.push(Effect::Cut(attempt));
+            self.learn_nothing(&flight, turn);
             for member in flight.load.members() {
                 if !meant(&member.delivery) {
                     self.park_cut(member, flight.started, turn);
@@ -179,6 +180,7 @@ impl Lane {
     fn abort(&mut self, attempt: AttemptId, turn: &mut Turn<'_>) {
         let Some(flight) = self.flights.remove(attempt) else { return };
         turn.effects.push(Effect::Cut(attempt));
+        self.learn_nothing(&flight, turn);
         if let Load::Row(tried) = &flight.load {
             self.ledger.idle(&tried.key);
             self.land(tried.domain);
