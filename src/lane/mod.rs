@@ -57,6 +57,7 @@ mod tests {
             1 => (any::<usize>(), any::<u8>()).prop_map(|(n, what)| Step::Late(n, what)),
             4 => (1..6_000u32).prop_map(Step::Wait),
             8 => (1..4usize).prop_map(Step::Flush),
+            1 => Just(Step::Settle),
             3 => p.clone().prop_map(Step::Commit),
             6 => (p.clone(), 1..4usize).prop_map(|(p, records)| Step::Scan(p, records)),
             1 => p.clone().prop_map(Step::Strand),
@@ -99,6 +100,13 @@ mod tests {
             variant in 0..8u8, logs in logs(), steps in prop::collection::vec(step(), 1..150),
         ) {
             run(Ordering::Key, variant, logs, steps);
+        }
+
+        #[test]
+        fn order_may_be_asked_for_and_given_up_at_any_time(
+            variant in 0..8u8, logs in logs(), steps in prop::collection::vec(prop_oneof![12 => step(), 1 => Just(Step::Reorder)], 1..150),
+        ) {
+            run(Ordering::None, variant, logs, steps);
         }
 
         #[test]

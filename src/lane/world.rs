@@ -37,6 +37,8 @@ pub(crate) enum Step {
     /// An attempt ends that was cut off long ago.
     Late(usize, u8),
     Wait(u32),
+    /// After a tick and a flush nothing is open for longer than `settle_within`.
+    Settle,
     Flush(usize),
     Commit(usize),
     Scan(usize, usize),
@@ -62,6 +64,7 @@ pub(crate) struct Part {
     position: i64,
     committed: i64,
     open: BTreeMap<i64, u32>,
+    admitted: BTreeMap<i64, Timestamp>,
     stopped: bool,
 }
 
@@ -290,6 +293,14 @@ impl World {
                 self.now = self.now.after(Duration::from_millis(u64::from(millis)));
                 self.act(|lane, turn| lane.tick(turn));
             }
+            Step::Settle => {
+                self.act(|lane, turn| lane.tick(turn));
+                self.flush(usize::MAX);
+                for part in self.parts.iter().filter(|part| !part.stopped) {
+                    let old = |offset: &i64| self.now.since(part.admitted[offset]) >= self.settings.settle_within;
+                    assert!(!part.open.keys().any(old), "INV-13: {part:?}");
+                }
+            }
             Step::Flush(many) => self.flush(many),
             Step::Commit(p) => self.commit(p % many),
             Step::Scan(p, records) => self.scan(p % many, records),
@@ -326,6 +337,7 @@ impl World {
         let size = part.log[offset as usize].len();
         if size > 0 {
             part.open.insert(offset, size as u32);
+            part.admitted.insert(offset, self.now);
             let events = self.group(p, offset);
             let fresh = self.fresh(p, offset, 0);
             self.act(|lane, turn| lane.offer(&at(p), Group { epoch, offset, events }, turn));
@@ -600,7 +612,8 @@ impl World {
         assert!(counts.in_flight <= usize::from(SLOTS));
         let queued = counts.queued.saturating_sub(self.lane.replays.len());
         assert!(queued <= 2 * QUEUE + GROUP, "the queue, and what was held: {counts:?}");
-        let most = ROWS + usize::from(SLOTS) * 3 + (2 * QUEUE + GROUP) * 2;
+        let members = usize::from(SLOTS) * self.settings.batch.map_or(1, |batch| batch.max_events);
+        let most = ROWS + members + (2 * QUEUE + GROUP) + (QUEUE + GROUP); // the queue, what was held; replays
         assert!(counts.rows <= most, "INV-11: {counts:?}");
         assert_eq!(counts.regressions, 0, "INV-8");
     }
