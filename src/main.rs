@@ -1,3 +1,7 @@
 //! The `hookline` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hookline::cli::run()
+}

@@ -1,1 +1,115 @@
-fn main() {}
+//! End to end, at full load, in one run: the daemon beside a bare loop, on the same broker and receiver.
+//!
+//! `make bench`. Orders of 570 bytes in 12 partitions of a real Apache Kafka; a receiver that is a process of its own,
+//! so that its time is nobody else's. What is measured lies between a tenth and nine tenths of the orders: start and
+//! end are left out. Compare within one run, as ratios: machines differ. `HOOKLINE_RECORDS` (200000) and
+//! `HOOKLINE_ROUNDS` (2) scale it; of several rounds the best counts. `cargo bench -- bare-loop-alone` measures only
+//! the bare loop.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a benchmark may fail loudly, and asks the system itself"
+)]
+
+mod bare_loop;
+mod measure;
+mod receiver;
+#[path = "../../tests/it/support/mod.rs"]
+mod support;
+
+use measure::Figure;
+use receiver::Receiver;
+use serde_json::json;
+use support::{
+    broker::{self, Broker},
+    daemon::{Daemon, Home},
+    shop,
+};
+
+const PARTITIONS: i32 = 12;
+const WELL: [&str; 4] = ["/a", "/b", "/c", "/d"];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["receiver"] => receiver::serve(),
+        ["bare-loop", address, topic, group, url] => bare_loop::run([address, topic, group], url),
+        ["bare-loop-alone", ..] => drop(one_subscriber_bare(Broker::shared(), number("HOOKLINE_RECORDS", 200_000))),
+        _ => compare(),
+    }
+}
+
+fn compare() {
+    let (records, rounds) = (number("HOOKLINE_RECORDS", 200_000), number("HOOKLINE_ROUNDS", 2));
+    let broker = Broker::shared();
+    println!(
+        "{records} orders, {PARTITIONS} partitions, {rounds} rounds; CPU per delivered event of the whole process"
+    );
+    let (mut bare, mut daemon) = (Figure::none(), Figure::none());
+    for _ in 0..rounds {
+        bare = bare.better(one_subscriber_bare(broker, records));
+        daemon = daemon.better(one_subscriber(broker, records));
+    }
+    let ratio = daemon.cpu / bare.cpu;
+    println!("best of {rounds}: bare loop {:.1} us, hookline {:.1} us: {ratio:.2} x", bare.cpu, daemon.cpu);
+    let records = records / 4;
+    let (mut well, mut ill) = (Figure::none(), Figure::none());
+    for _ in 0..rounds {
+        well = well.better(five_subscribers(broker, records, "/e"));
+        ill = ill.better(five_subscribers(broker, records, receiver::HANGS));
+    }
+    let share = 100.0 * ill.rate / well.rate;
+    println!("isolation: one of five hangs, the other four keep {share:.0} % of their rate");
+}
+
+fn one_subscriber_bare(broker: &Broker, records: u64) -> Figure {
+    let topic = topic(broker, records);
+    let receiver = Receiver::start();
+    let loops = bare_loop::start(&broker.address(), &topic, &receiver.url("/a"));
+    let figure = measure::under_load(loops.id(), records, || receiver.count(&["/a"]));
+    figure.print("bare loop");
+    figure
+}
+
+fn one_subscriber(broker: &Broker, records: u64) -> Figure {
+    let (receiver, topic) = (Receiver::start(), broker.topic("bench", PARTITIONS));
+    let (daemon, _home) = loaded(broker, &topic, &[receiver.url("/a")], records);
+    let figure = measure::under_load(daemon.pid(), records, || receiver.count(&["/a"]));
+    figure.print("hookline");
+    assert!(daemon.stop().success());
+    figure
+}
+
+fn five_subscribers(broker: &Broker, records: u64, fifth: &str) -> Figure {
+    let (receiver, topic) = (Receiver::start(), broker.topic("bench", PARTITIONS));
+    let urls: Vec<_> = WELL.into_iter().chain([fifth]).map(|path| receiver.url(path)).collect();
+    let (daemon, _home) = loaded(broker, &topic, &urls, records);
+    let figure = measure::under_load(daemon.pid(), 4 * records, || receiver.count(&WELL));
+    figure.print(if fifth == receiver::HANGS { "the four, one of five hangs" } else { "four of five, all well" });
+    assert!(daemon.stop().success());
+    figure
+}
+
+/// A daemon with these subscribers, started on a topic that is full already.
+fn loaded(broker: &Broker, topic: &str, urls: &[String], records: u64) -> (Daemon, Home) {
+    let mut home = Home::new(&broker.address(), &format!("g.{topic}"));
+    home.mapping(&shop::mapping(topic));
+    // The default schedule and timeout; a ledger that has room for all that one who hangs is owed.
+    home.config["delivery"] = json!({ "ledger_budget": "1GiB" });
+    let daemon = home.start();
+    urls.iter().for_each(|url| drop(daemon.subscribe(url, &json!({}))));
+    assert!(daemon.stop().success());
+    broker.produce(topic, shop::orders(0..records, PARTITIONS));
+    (home.spawn(), home)
+}
+
+fn topic(broker: &Broker, records: u64) -> String {
+    let topic = broker.topic("bench", PARTITIONS);
+    broker::produce(&broker.address(), &topic, shop::orders(0..records, PARTITIONS));
+    topic
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}

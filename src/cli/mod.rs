@@ -1,1 +1,129 @@
-//! Commands and exit codes.
+//! The command line: the table of commands, their common options, exit codes.
+//!
+//! A command is a file: its `Args`, and `run`. It ends with an exit code of `common::Exit`, or with an error, which
+//! is printed in one line.
+
+pub mod check;
+pub mod common;
+pub mod completions;
+//pub mod demo;
+pub mod listen;
+pub mod loaded;
+pub mod logs;
+pub mod map;
+pub mod output;
+pub mod receiver;
+pub mod run;
+pub mod told;
+pub mod trigger;
+
+use crate::cli::common::{Common, Exit};
+use crate::cli::output::Output;
+use clap::{CommandFactory, Parser};
+use std::process::ExitCode;
+
+/// Reads domain events from Kafka, maps them by rules in YAML, delivers them as signed webhooks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hookline",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    after_help = "\
+Example:
+  hookline demo                              shows all of it in one process
+  hookline check                             says what is wrong with the config, with line and hint
+  hookline run --set log.level=debug"
+)]
+pub struct Args {
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Command {
+    /// Runs the daemon until Ctrl-C or SIGTERM
+    Run(run::Args),
+    //// Shows the whole thing in one process: a broker, a shop, mappings, webhooks that are verified
+    //Demo(demo::Args),
+    /// Says what is wrong with the config and its mappings: all mistakes at once
+    Check(check::Args),
+    /// Shows what a record would become and who would get it, without sending anything
+    Map(map::Args),
+    /// Prints the webhooks that come to a local port, and whether they are authentic
+    Listen(listen::Args),
+    /// Writes one record to a topic of the configured Kafka
+    Trigger(trigger::Args),
+    /// Prints completions for a shell
+    Completions(completions::Args),
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn run() -> ExitCode {
+    let args = Args::parse();
+    let output = Output::new(args.common.color);
+    let exit = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => {
+            let ended = runtime.block_on(act(args, output));
+            runtime.shutdown_background(); // nothing that is left may hold up the end
+            ended
+        }
+        Err(error) => Err(anyhow::Error::new(error).context("cannot start threads")),
+    };
+    let exit = exit.unwrap_or_else(|error| {
+        let closed = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe;
+        if error.downcast_ref().is_some_and(closed) {
+            return Exit::Good; // `hookline listen | head`: who reads has read enough
+        }
+        output.fail(&error);
+        Exit::Bad
+    });
+    ExitCode::from(exit as u8)
+}
+
+async fn act(args: Args, output: Output) -> anyhow::Result<Exit> {
+    let common = args.common;
+    match args.command {
+        Command::Run(args) => run::run(args, common, output).await,
+        //Command::Demo(args) => demo::run(args, common, output).await,
+        Command::Check(args) => check::run(args, common, output),
+        Command::Map(args) => map::run(args, common, output),
+        Command::Trigger(args) => trigger::run(args, common, output).await,
+        Command::Listen(args) => listen::run(args, output).await,
+        Command::Completions(args) => completions::run(args, Args::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_help_ends_with_an_example() {
+        let mut command = Args::command();
+        command.build();
+        command.clone().debug_assert();
+        for command in std::iter::once(&command).chain(command.get_subcommands()) {
+            let name = command.get_name();
+            if name != "help" {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.starts_with("Example:\n  hookline "), "{name}: {help}");
+            }
+        }
+    }
+
+    #[test]
+    fn common_options_stand_before_or_behind_the_command() {
+        for line in ["hookline --color never listen --port 1", "hookline listen --port 1 --color never"] {
+            let args = Args::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(args.common.color, common::Color::Never);
+        }
+        assert!(Args::try_parse_from(["hookline", "listen", "--port", "99999"]).is_err());
+    }
+}

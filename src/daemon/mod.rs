@@ -5,8 +5,6 @@
 //! group is left, the store is closed. A store that fails stops the process with a reason: nothing settles
 //! without it, so nothing is lost.
 
-mod declared;
-
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::egress::client::HttpTransport;
@@ -94,15 +92,15 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), DaemonError> 
 /// What kept it from starting.
 pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, DaemonError> {
     let board = Board::default();
-    let settings = config.store.clone();
-    let store = blocking(move || Ok::<_, DaemonError>(Store::open(&settings)?)).await?;
     let (metrics, partitions) = (Metrics::new(), Arc::new(Partitions::default()));
+    let (settings, counted) = (config.store.clone(), metrics.clone());
+    let flushed = Box::new(move |took| counted.store_flush(took));
+    let store = blocking(move || Ok::<_, DaemonError>(Store::open(&settings, flushed)?)).await?;
     let hands = Arc::new(Hands::new(store.clone(), Arc::clone(&partitions), metrics.clone()));
     let (guard, transport) = (Guard::new(config.egress.clone()), HttpTransport::new(&config.egress)?);
     let defaults = config.delivery.clone();
     let loading = Arc::clone(&hands);
     let directory = blocking(move || Ok::<_, DaemonError>(Directory::load(loading, defaults)?)).await?;
-    declared::apply(&directory, &store, &guard, &config.declared).await?;
     let dispatch = Dispatch::new(transport, store.clone(), metrics.clone());
     hands.dispatch_by(Arc::clone(&dispatch) as _);
     board.update(|report| {
@@ -119,7 +117,8 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     let listeners = web::bind(&config.api, &config.metrics).await?;
     let (api, ops) = (listeners.api, listeners.ops);
     let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
-    let drain = config.grace.saturating_sub(Duration::from_secs(5)).clamp(Duration::from_secs(1), Duration::from_secs(10));
+    let drain =
+        config.grace.saturating_sub(Duration::from_secs(5)).clamp(Duration::from_secs(1), Duration::from_secs(10));
     let intake = Intake {
         pipeline: Arc::new(ArcSwap::from_pointee(pipeline)),
         directory: Arc::clone(&directory),

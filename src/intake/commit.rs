@@ -57,8 +57,7 @@ impl Commits {
 
     /// The commit of one partition as it stands now; `None` when it is not assigned.
     pub(crate) fn of(&self, at: &TopicPartition) -> Option<Commit> {
-        let (offset, time) =
-            self.partitions.with(at, |progress| (progress.watermark(), progress.watermark_time()))?;
+        let (offset, time) = self.partitions.with(at, |progress| (progress.watermark(), progress.watermark_time()))?;
         let metadata = match time {
             Some(time) => format!("{} ts={}", self.metadata(), time.as_millis()),
             None => self.metadata(),

@@ -222,7 +222,7 @@ impl Loop {
         }
         let reasons: BTreeSet<Reason> = self.paused.values().copied().collect();
         for reason in &reasons {
-            self.parts.directory.hands().metrics.backpressure(*reason, since);
+            self.parts.directory.hands().metrics.backpressure(reason.as_str(), since);
         }
         let store_full = self.parts.directory.hands().store.space() == Space::Hard;
         let open_bytes = self.parts.partitions.bytes();

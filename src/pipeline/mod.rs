@@ -3,9 +3,10 @@
 //! Takes a record, gives the events it becomes and what went wrong. Pure: who gets the events, and what becomes
 //! of faults, is decided by who asks (intake for real, the dry run for a look).
 
-use crate::decode::{self, Format};
-use crate::map::Mappings;
+use crate::decode;
+use crate::decode::format::Format;
 use crate::map::mapping::{OnError, TopicSelector};
+use crate::map::{Mapped, Mappings};
 use crate::model::event::Emitted;
 use crate::model::quarantine::{Fault, FaultReason};
 use crate::model::record::Record;
@@ -47,19 +48,11 @@ impl Pipeline {
     #[must_use]
     pub fn pass(&self, record: &Record) -> Passage {
         let mut passage = Passage::default();
-        let size = record.value.as_ref().map_or(0, bytes::Bytes::len) as u64;
-        if size > self.event_bytes {
-            passage.faults.push(self.too_large(size));
-            return passage;
-        }
-        let event = match decode::decode(self.format(&record.origin.topic), record) {
-            Ok(event) => event,
-            Err(fault) => {
-                passage.faults.push(fault);
-                return passage;
-            }
-        };
-        for mapped in self.mappings.map(&event) {
+        let mapped = self.mapped(record).unwrap_or_else(|fault| {
+            passage.faults.push(fault);
+            Vec::new()
+        });
+        for mapped in mapped {
             match (mapped.result, mapped.on_error) {
                 (Ok(events), _) => {
                     passage.events.extend(events.into_iter().map(|event| Arc::new(Emitted::new(event))));
@@ -70,6 +63,24 @@ impl Pipeline {
             }
         }
         passage
+    }
+
+    /// What each mapping of the record's topic makes of it, in their order.
+    ///
+    /// # Errors
+    /// It is too large, or cannot be decoded: no mapping is asked.
+    pub fn mapped(&self, record: &Record) -> Result<Vec<Mapped>, Fault> {
+        let size = record.value.as_ref().map_or(0, bytes::Bytes::len) as u64;
+        if size > self.event_bytes {
+            return Err(self.too_large(size));
+        }
+        let event = decode::decode(self.format(&record.origin.topic), record)?;
+        Ok(self.mappings.map(&event))
+    }
+
+    /// The names of all mappings, in their order.
+    pub fn mappings(&self) -> impl Iterator<Item = &str> {
+        self.mappings.names()
     }
 
     /// Which of the cluster's topics the mappings read, besides those they name, sorted.
@@ -98,5 +109,97 @@ impl Pipeline {
     fn too_large(&self, size: u64) -> Fault {
         let detail = format!("the value has {size} bytes, more than limits.event_bytes ({})", self.event_bytes);
         Fault { reason: FaultReason::Limit, mapping: None, field: None, expression: None, detail }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::written::Rules;
+    use crate::model::problem::Problems;
+    use crate::model::record::Origin;
+    use crate::model::time::Timestamp;
+    use crate::yaml::reader;
+    use serde_json::{Value, json};
+
+    const RULES: &str = r"
+mappings:
+  - { name: all, from: /shop\..*|__own/, emit: { type: t.all, data: '${payload}' } }
+  - { name: kept, from: shop.orders, emit: { type: t.kept, data: '${payload.x}' } }
+  - { name: dropped, from: shop.orders, on_error: drop, emit: { type: t.dropped, data: '${payload.x}' } }
+  - { name: stopping, from: shop.strict, on_error: stop, emit: { type: t.stopping, data: '${payload.x}' } }
+  - { name: stopping-too, from: shop.strict, on_error: stop, emit: { type: t.stopping, data: '${payload.y}' } }
+  - { name: internal, from: [__offsets, crm], emit: { type: t.internal } }
+";
+
+    fn pipeline() -> Pipeline {
+        let (mut rules, mut problems) = (Rules::default(), Problems::default());
+        rules.add_file(&reader::read(&"m.yaml".into(), RULES).unwrap(), &mut problems);
+        let mappings = rules.finish(&mut problems);
+        assert!(problems.is_empty(), "{problems}");
+        let selector = |text: &str| TopicSelector::parse(text).unwrap();
+        let formats = vec![
+            (selector("shop.raw"), Format::Bytes),
+            (selector("/.*\\.(raw|text)/"), Format::Text),
+            (selector("/.*/"), Format::Json),
+        ];
+        Pipeline::new(mappings, formats, 100)
+    }
+
+    fn pass(topic: &str, value: &str) -> Passage {
+        let origin = Origin { topic: topic.into(), partition: 0, offset: 0, timestamp: Timestamp::from_millis(0) };
+        let value = Some(bytes::Bytes::copy_from_slice(value.as_bytes()));
+        pipeline().pass(&Record { origin, key: None, headers: Vec::new(), value })
+    }
+
+    fn made(passage: &Passage) -> Vec<(&str, &Value)> {
+        passage.events.iter().map(|emitted| (&*emitted.event.mapping, &emitted.event.data)).collect()
+    }
+
+    #[test]
+    fn a_record_becomes_the_events_of_all_its_mappings() {
+        let passage = pass("shop.orders", r#"{"x":1}"#);
+        assert_eq!(made(&passage), [("all", &json!({"x": 1})), ("kept", &json!(1)), ("dropped", &json!(1))]);
+        assert!(passage.faults.is_empty() && passage.dropped.is_empty() && passage.stop.is_none());
+    }
+
+    #[test]
+    fn p7_what_cannot_be_decoded_is_one_fault_and_no_event() {
+        let passage = pass("shop.orders", "{");
+        assert_eq!((passage.faults.len(), passage.events.len()), (1, 0));
+        assert_eq!((passage.faults[0].reason, &passage.faults[0].mapping), (FaultReason::Decode, &None));
+    }
+
+    #[test]
+    fn a_value_above_the_limit_is_a_fault_and_one_at_the_limit_is_not() {
+        let passage = pass("shop.text", &"x".repeat(101));
+        assert_eq!((passage.faults[0].reason, passage.events.len()), (FaultReason::Limit, 0));
+        assert_eq!(pass("shop.text", &"x".repeat(100)).events.len(), 1);
+    }
+
+    #[test]
+    fn on_error_decides_between_quarantine_drop_and_stop() {
+        let passage = pass("shop.orders", "{}");
+        assert_eq!(made(&passage), [("all", &json!({}))]);
+        assert_eq!(passage.faults[0].mapping.as_deref(), Some("kept"));
+        assert_eq!(passage.dropped[0].mapping.as_deref(), Some("dropped"));
+        assert!(passage.faults.len() == 1 && passage.dropped.len() == 1 && passage.stop.is_none());
+        let strict = pass("shop.strict", "{}");
+        assert_eq!(strict.stop.unwrap().mapping.as_deref(), Some("stopping"));
+    }
+
+    #[test]
+    fn the_first_format_that_names_a_topic_counts() {
+        assert_eq!(made(&pass("shop.raw", "hi"))[0].1, &json!("aGk="));
+        assert_eq!(made(&pass("shop.text", "hi"))[0].1, &json!("hi"));
+        assert_eq!(made(&pass("shop.orders", "[1]"))[0].1, &json!([1]));
+    }
+
+    #[test]
+    fn named_topics_are_read_always_and_patterns_find_what_exists_but_not_kafkas_own() {
+        let existing = ["shop.new", "shop.orders", "other", "__own", "__offsets"].map(str::to_owned);
+        let topics: Vec<String> = pipeline().topics(&existing).into_iter().collect();
+        assert_eq!(topics, ["__offsets", "crm", "shop.new", "shop.orders", "shop.strict"]);
+        assert!(pipeline().has_patterns());
     }
 }

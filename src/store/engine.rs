@@ -54,3 +54,21 @@ pub trait Engine: Send + Sync + 'static {
     /// The disk did not take it.
     fn flush(&self) -> Result<(), StoreError>;
 }
+
+/// Shows rows as [`Engine::scan`] does to one who may fail.
+pub(crate) fn each_row(
+    engine: &(impl Engine + ?Sized),
+    (tree, prefix): (Tree, &[u8]),
+    after: &[u8],
+    mut row: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    let mut result = Ok(());
+    engine.scan(tree, prefix, after, &mut |key, value| match row(key, value) {
+        Ok(flow) => flow,
+        Err(error) => {
+            result = Err(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    result
+}

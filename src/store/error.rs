@@ -48,6 +48,9 @@ pub enum StoreError {
     /// A secret could not be opened: the row was changed from outside.
     #[error("the sealed secret in row {0} was changed; restore it from a backup")]
     Unsealed(String),
+    /// The thread that writes broke down.
+    #[error("writing broke down; the log says where")]
+    Broken,
     /// The store is closed: the process stops.
     #[error("the store is closed")]
     Closed,

@@ -5,10 +5,11 @@
 //! The first failure is for good: every later batch fails, too, and the process stops with a reason.
 
 use crate::store::batch::Batch;
-use crate::store::engine::{Engine, Op, Tree};
+use crate::store::engine::{Engine, Tree};
 use crate::store::error::StoreError;
 use crate::store::space::{Floors, Space};
-use std::collections::{HashMap, VecDeque};
+use crate::store::topics::Topics;
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{error, warn};
@@ -41,7 +42,7 @@ pub(crate) struct Writer<E> {
     pub(crate) engine: Arc<E>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) floors: Arc<Floors>,
-    pub(crate) numbers: Arc<Mutex<HashMap<Arc<str>, u32>>>,
+    pub(crate) topics: Topics,
     /// Told how long each flush took.
     pub(crate) flushed: Box<dyn Fn(Duration) + Send>,
 }
@@ -91,8 +92,26 @@ impl Queue {
         Some(waiting.batches.drain(..many).collect())
     }
 
+    /// Nobody writes any more: closed, and failed when that is for a panic. Gives what waits.
+    fn abandon(&self) -> VecDeque<(Batch, Done)> {
+        let mut waiting = self.lock();
+        if std::thread::panicking() && self.failure().is_none() {
+            self.fail(&StoreError::Broken);
+        }
+        waiting.closed = true;
+        std::mem::take(&mut waiting.batches)
+    }
+
     fn fail(&self, error: &StoreError) {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+    }
+}
+
+impl<E> Drop for Writer<E> {
+    /// A writer that broke down must not leave anybody waiting for it in vain.
+    fn drop(&mut self) {
+        let left = self.queue.abandon();
+        left.into_iter().for_each(|(_, done)| done(Err(self.queue.failure().unwrap_or(StoreError::Closed))));
     }
 }
 
@@ -130,7 +149,7 @@ impl<E: Engine> Writer<E> {
     fn write(&self, batches: Vec<Batch>) -> Result<(), StoreError> {
         let mut changes = Vec::new();
         for batch in batches {
-            batch.encode(&mut |topic| self.number(topic), &mut changes)?;
+            batch.encode(&mut |topic| self.topics.number(&*self.engine, topic), &mut changes)?;
         }
         for tree in [Tree::Meta, Tree::State, Tree::Config] {
             let of_tree = changes.iter().filter(|(of, _)| *of == tree).map(|(_, op)| op.clone()).collect::<Vec<_>>();
@@ -139,20 +158,6 @@ impl<E: Engine> Writer<E> {
             }
         }
         self.engine.flush()
-    }
-
-    /// A topic's number; a new one is durable before a row uses it, and never used again.
-    fn number(&self, topic: &Arc<str>) -> Result<u32, StoreError> {
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = numbers.get(topic) {
-            return Ok(*number);
-        }
-        let number = numbers.values().max().map_or(1, |most| most + 1);
-        let row = Op::Put(topic_key(topic), [&[1][..], &number.to_be_bytes()].concat());
-        self.engine.apply(Tree::Meta, &[row])?;
-        self.engine.flush()?;
-        numbers.insert(Arc::clone(topic), number);
-        Ok(number)
     }
 
     fn wait_for_room(&self) {
@@ -165,9 +170,4 @@ impl<E: Engine> Writer<E> {
             std::thread::sleep(ROOM);
         }
     }
-}
-
-/// The key of a topic's number.
-pub(crate) fn topic_key(topic: &str) -> Vec<u8> {
-    [&b"topic/"[..], topic.as_bytes()].concat()
 }

@@ -8,13 +8,16 @@ pub mod batch;
 pub mod engine;
 pub mod error;
 mod flush;
+mod identity;
 mod key;
+mod reader;
 mod row;
 mod seal;
 pub mod settings;
 mod sled_engine;
 pub mod space;
 mod subscriptions;
+mod topics;
 
 use crate::model::dead_letter::DeadLetter;
 use crate::model::delivery::{LedgerHead, LedgerKey};
@@ -27,13 +30,13 @@ use crate::store::batch::Batch;
 use crate::store::engine::{Engine, Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::flush::{Done, Queue, Writer};
-use crate::store::key::{DEAD, DEAD_BODY, LEDGER, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY};
-use crate::store::row::{DeadForm, EventForm, HeadForm, QuarantineForm, RecordForm};
+use crate::store::reader::Reader;
 use crate::store::seal::Seal;
 use crate::store::settings::StoreSettings;
 use crate::store::sled_engine::SledEngine;
 use crate::store::space::{Floors, Meter, Space};
-use std::collections::{HashMap, HashSet};
+use crate::store::topics::Topics;
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -44,12 +47,11 @@ use std::time::Duration;
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    engine: Arc<dyn Engine>,
+    reader: Reader,
     queue: Arc<Queue>,
     floors: Arc<Floors>,
     seal: Seal,
     id: [u8; 16],
-    numbers: Arc<Mutex<HashMap<Arc<str>, u32>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -67,6 +69,7 @@ impl Store {
         let seal = Seal::new(&settings.encryption_keys)?;
         let engine = SledEngine::open(settings)?;
         let meter = space::disk(settings.path.clone());
+        identity::confirm(&settings.path, &identity::of(&engine)?)?;
         Self::with(engine, seal, Floors::new(meter, settings.min_free), flushed)
     }
 
@@ -79,19 +82,20 @@ impl Store {
     }
 
     fn with<E: Engine>(engine: E, seal: Seal, floors: Floors, flushed: Flushed) -> Result<Self, StoreError> {
-        let id = store_id(&engine)?;
+        let id = identity::of(&engine)?;
         let (engine, queue, floors) = (Arc::new(engine), Arc::new(Queue::new()), Arc::new(floors));
-        let numbers = Arc::new(Mutex::new(topic_numbers(&*engine)?));
+        let topics = Topics::load(&*engine)?;
         let writer = Writer {
             engine: Arc::clone(&engine),
             queue: Arc::clone(&queue),
             floors: Arc::clone(&floors),
-            numbers: Arc::clone(&numbers),
+            topics: topics.clone(),
             flushed,
         };
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run());
         let writer = Mutex::new(Some(thread.map_err(|error| StoreError::Sync(Arc::new(error)))?));
-        Ok(Self(Arc::new(Inner { engine, queue, floors, seal, id, numbers, writer })))
+        let reader = Reader { engine, topics };
+        Ok(Self(Arc::new(Inner { reader, queue, floors, seal, id, writer })))
     }
 
     /// Who this store is: 16 random bytes, made once.
@@ -151,16 +155,7 @@ impl Store {
     /// # Errors
     /// A row cannot be read.
     pub fn ledger_heads(&self) -> Result<Vec<(LedgerKey, LedgerHead)>, StoreError> {
-        let topics = self.topics();
-        let mut rows = Vec::new();
-        self.each(Tree::State, &[LEDGER], |key, value| {
-            let topic = key::ledger_topic(key).and_then(|number| topics.get(&number));
-            let at = topic.and_then(|topic| key::read_ledger(key, Arc::clone(topic)));
-            let at = at.ok_or_else(|| StoreError::row(key, "it is no ledger key of ours"))?;
-            rows.push((at, row::read::<HeadForm>(key, value)?.into_head()));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(rows)
+        self.0.reader.ledger_heads()
     }
 
     /// The event of a ledger row; `None` when there is no such row. Blocks.
@@ -168,13 +163,7 @@ impl Store {
     /// # Errors
     /// The row cannot be read.
     pub fn ledger_event(&self, at: &LedgerKey) -> Result<Option<IntegrationEvent>, StoreError> {
-        let number = self.0.numbers.lock().unwrap_or_else(PoisonError::into_inner).get(&at.at.topic).copied();
-        let Some(number) = number else { return Ok(None) };
-        let key = key::ledger(at, number);
-        let Some(head) = self.0.engine.get(Tree::State, &key)? else { return Ok(None) };
-        let head = row::read::<HeadForm>(&key, &head)?.into_head();
-        let body = self.body(&key, LEDGER_BODY, head.body_len)?;
-        row::read::<EventForm>(&key, &body)?.into_event(&key).map(Some)
+        self.0.reader.ledger_event(at)
     }
 
     /// Dead letters of `sid`, or all, after the one with the id `after`; at most `limit`, with their ids. Blocks.
@@ -187,14 +176,7 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, DeadLetter)>, StoreError> {
-        let prefix = sid.map_or(vec![DEAD], key::dead_of);
-        let after = after.and_then(|id| key::from_id("dead_", DEAD, id)).unwrap_or_default();
-        let mut letters = Vec::new();
-        self.page(&prefix, &after, limit, |key, value| {
-            letters.push((key::to_id("dead_", key), self.read_dead(key, value)?));
-            Ok(())
-        })?;
-        Ok(letters)
+        self.0.reader.dead_letters(sid, after, limit)
     }
 
     /// One dead letter by its id. Blocks.
@@ -202,9 +184,7 @@ impl Store {
     /// # Errors
     /// The row cannot be read.
     pub fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
-        let Some(key) = key::from_id("dead_", DEAD, id) else { return Ok(None) };
-        let value = self.0.engine.get(Tree::State, &key)?;
-        value.map(|value| self.read_dead(&key, &value)).transpose()
+        self.0.reader.dead_letter(id)
     }
 
     /// Quarantined records after the one with the id `after`; at most `limit`, with their ids. Blocks.
@@ -212,13 +192,7 @@ impl Store {
     /// # Errors
     /// A row cannot be read.
     pub fn quarantined(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, Quarantined)>, StoreError> {
-        let after = after.and_then(|id| key::from_id("quar_", QUARANTINE, id)).unwrap_or_default();
-        let mut rows = Vec::new();
-        self.page(&[QUARANTINE], &after, limit, |key, value| {
-            rows.push((key::to_id("quar_", key), self.read_quarantined(key, value)?));
-            Ok(())
-        })?;
-        Ok(rows)
+        self.0.reader.quarantined(after, limit)
     }
 
     /// One quarantined record by its id. Blocks.
@@ -226,9 +200,7 @@ impl Store {
     /// # Errors
     /// The row cannot be read.
     pub fn quarantined_one(&self, id: &str) -> Result<Option<Quarantined>, StoreError> {
-        let Some(key) = key::from_id("quar_", QUARANTINE, id) else { return Ok(None) };
-        let value = self.0.engine.get(Tree::State, &key)?;
-        value.map(|value| self.read_quarantined(&key, &value)).transpose()
+        self.0.reader.quarantined_one(id)
     }
 
     /// All subscriptions. Blocks.
@@ -237,9 +209,10 @@ impl Store {
     /// A row cannot be read, or its secrets cannot be opened.
     pub fn subscriptions(&self) -> Result<Vec<Subscription>, StoreError> {
         let mut all = Vec::new();
-        self.each(Tree::Config, subscriptions::SUBSCRIPTION, |key, value| {
+        let engine = &*self.0.reader.engine;
+        engine::each_row(engine, (Tree::Config, subscriptions::SUBSCRIPTION), &[], |key, value| {
             let secret_key = subscriptions::sid_of(key).map(subscriptions::secret_key).unwrap_or_default();
-            let secrets = self.0.engine.get(Tree::Config, &secret_key)?.unwrap_or_default();
+            let secrets = engine.get(Tree::Config, &secret_key)?.unwrap_or_default();
             all.push(subscriptions::read(key, value, &secrets, &self.0.seal)?);
             Ok(ControlFlow::Continue(()))
         })?;
@@ -276,7 +249,7 @@ impl Store {
     pub async fn declared_sid(&self, id: &str) -> Result<Sid, StoreError> {
         let (key, inner) = (subscriptions::declared_key(id), Arc::clone(&self.0));
         let asked = key.clone();
-        let found = tokio::task::spawn_blocking(move || inner.engine.get(Tree::Config, &asked)).await;
+        let found = tokio::task::spawn_blocking(move || inner.reader.engine.get(Tree::Config, &asked)).await;
         if let Some(value) = found.map_err(|_| StoreError::Closed)?? {
             let bytes = value.get(1..).and_then(|bytes| bytes.try_into().ok());
             return bytes.map(Sid::from_bytes).ok_or_else(|| StoreError::row(&key, "it is no id"));
@@ -303,7 +276,9 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn purge(&self, sid: Sid) -> Result<(), StoreError> {
-        self.purge_where(|other| other == sid)
+        let rows = self.0.reader.purge(|other| other == sid)?;
+        self.submit(rows, |_| {});
+        Ok(())
     }
 
     /// Removes the rows of subscriptions that are not there any more: a delete that was cut off. Blocks.
@@ -312,124 +287,486 @@ impl Store {
     /// The store cannot be read.
     pub fn purge_unknown(&self) -> Result<(), StoreError> {
         let known: HashSet<Sid> = self.subscriptions()?.into_iter().map(|subscription| subscription.sid).collect();
-        self.purge_where(|sid| !known.contains(&sid))
-    }
-
-    fn purge_where(&self, gone: impl Fn(Sid) -> bool) -> Result<(), StoreError> {
-        let mut batch = Batch::new();
-        let mut drop_row = |key: &[u8], kind: u8, body_len: u32| {
-            for number in 0..batch::chunks(body_len) {
-                batch.raw(Tree::State, Op::Delete(key::chunk(key, kind, number)));
-            }
-            batch.raw(Tree::State, Op::Delete(key.to_vec()));
-        };
-        self.each(Tree::State, &[LEDGER], |key, value| {
-            if key::ledger_sid(key).is_some_and(&gone) {
-                drop_row(key, LEDGER_BODY, row::read::<HeadForm>(key, value)?.into_head().body_len);
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        self.each(Tree::State, &[DEAD], |key, value| {
-            if key::read_dead(key).is_some_and(|(sid, _)| gone(sid)) {
-                drop_row(key, DEAD_BODY, row::read::<DeadForm>(key, value)?.body_len);
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        self.submit(batch, |_| {});
+        let rows = self.0.reader.purge(|sid| !known.contains(&sid))?;
+        self.submit(rows, |_| {});
         Ok(())
     }
+}
 
-    fn read_dead(&self, key: &[u8], value: &[u8]) -> Result<DeadLetter, StoreError> {
-        let who = key::read_dead(key).ok_or_else(|| StoreError::row(key, "it is no dead letter of ours"))?;
-        let form: DeadForm = row::read(key, value)?;
-        let event = self.body(key, DEAD_BODY, form.body_len)?;
-        form.into_letter(key, who, row::read::<EventForm>(key, &event)?.into_event(key)?)
+// === impl Inner ===
+
+impl Drop for Inner {
+    /// The writer ends with the last handle, and lets go of the directory.
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+#[cfg(test)]
+mod memory;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::dead_letter::DeadReason;
+    use crate::model::id::EventId;
+    use crate::model::outcome::{Answer, Outcome, RetryAfter};
+    use crate::model::quarantine::{Fault, FaultReason};
+    use crate::model::record::{Header, Origin, Record};
+    use crate::model::secret::{Secret, SigningSecret};
+    use crate::model::subscription::{Auth, Format, Retry, Signing, State, Status, Tenant};
+    use crate::model::time::Timestamp;
+    use crate::store::memory::{Event, Flushes, Memory};
+    use proptest::prelude::*;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc::{self, Receiver};
+
+    const SID: u128 = 7;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
     }
 
-    fn read_quarantined(&self, key: &[u8], value: &[u8]) -> Result<Quarantined, StoreError> {
-        let form: QuarantineForm = row::read(key, value)?;
-        let record = self.body(key, QUARANTINE_BODY, form.body_len)?;
-        form.into_row(key, row::read::<RecordForm>(key, &record)?.into_record(key)?)
-    }
-
-    fn body(&self, head: &[u8], kind: u8, len: u32) -> Result<Vec<u8>, StoreError> {
-        let mut body = Vec::with_capacity(len as usize);
-        for number in 0..batch::chunks(len) {
-            let chunk = self.0.engine.get(Tree::State, &key::chunk(head, kind, number))?;
-            body.extend(chunk.ok_or_else(|| StoreError::row(head, format!("chunk {number} is missing")))?);
+    fn event(topic: &str, offset: i64, bytes: usize) -> IntegrationEvent {
+        let origin = Origin { topic: topic.into(), partition: 3, offset, timestamp: at(1_000) };
+        let data = format!(r#"{{"n":12345678901234567890.10,"text":"{}"}}"#, "ä".repeat(bytes / 2));
+        IntegrationEvent {
+            id: EventId::derive(&origin, "order-placed", 0),
+            origin,
+            mapping: "order-placed".into(),
+            ord: 2,
+            source: "urn:shop".into(),
+            event_type: "com.acme.order.placed.v1".into(),
+            subject: Some("o-1".into()),
+            time: at(2_000),
+            tenant: Some("m-1".into()),
+            key: Some("o-1".into()),
+            traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+            data: serde_json::from_str(&data).unwrap(),
         }
-        Ok(body)
     }
 
-    fn topics(&self) -> HashMap<u32, Arc<str>> {
-        let numbers = self.0.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        numbers.iter().map(|(topic, number)| (*number, Arc::clone(topic))).collect()
+    fn sid() -> Sid {
+        Sid::new(1, SID)
     }
 
-    fn page(
-        &self,
-        prefix: &[u8],
-        after: &[u8],
-        limit: usize,
-        mut row: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut left = limit;
-        scan(&*self.0.engine, (Tree::State, prefix), after, |key, value| {
-            if left == 0 {
-                return Ok(ControlFlow::Break(()));
+    fn refused() -> Outcome {
+        let head = bytes::Bytes::from_static(b"out \xff of order");
+        Outcome::Answered(Answer { status: 500, retry_after: RetryAfter::Absent, head })
+    }
+
+    fn head(body_len: u32) -> LedgerHead {
+        let ordering_key = Some("o-1".to_owned());
+        LedgerHead { attempts: 3, first: at(10), due: at(20), last: Some(refused()), ordering_key, body_len }
+    }
+
+    fn letter(event: IntegrationEvent) -> DeadLetter {
+        DeadLetter { sid: sid(), died: at(99), reason: DeadReason::Refused, attempts: 1, last: Some(refused()), event }
+    }
+
+    fn quarantined(topic: &str, offset: i64, bytes: usize) -> Quarantined {
+        let origin = Origin { topic: topic.into(), partition: 0, offset, timestamp: at(5) };
+        let headers = vec![
+            Header { name: "trace".into(), value: Some(vec![0xff, 0].into()) },
+            Header { name: "trace".into(), value: None },
+        ];
+        let record = Record { origin, key: None, headers, value: Some(vec![0x80; bytes].into()) };
+        let fault = Fault {
+            reason: FaultReason::Map,
+            mapping: Some("order-placed".into()),
+            field: Some("emit.data.total".into()),
+            expression: Some("payload.total".into()),
+            detail: "no such key".into(),
+        };
+        Quarantined { record, at: at(6), fault }
+    }
+
+    fn subscription() -> Subscription {
+        let secret = |text: &str, expires| SigningSecret { text: Secret::new(text), created: at(1), expires };
+        Subscription {
+            sid: sid(),
+            id: "sub_1".into(),
+            tenant: Tenant::One("m-1".into()),
+            name: Some("Billing".into()),
+            description: None,
+            metadata: [("team".to_owned(), "billing".to_owned())].into(),
+            url: "https://example.com/hooks".parse().unwrap(),
+            types: vec!["com.acme.**".into()],
+            filter: Some("event.data.total > 100".into()),
+            format: Format::Raw,
+            headers: vec![("x-source".into(), "acme".into())],
+            auth: Some(Auth::Basic { username: "u".into(), password: Secret::new("p4ss") }),
+            signing: Signing::Standard,
+            secrets: vec![secret("whsec_new", None), secret("whsec_old", Some(at(9)))],
+            timeout: Some(Duration::from_millis(1_500)),
+            concurrency: Some(4),
+            retry: Some(Retry {
+                schedule: vec![Duration::from_secs(5)],
+                max_age: Duration::from_secs(60),
+                jitter: 0.25,
+            }),
+            status: Status { state: State::Disabled, reason: Some("410".into()), since: at(3) },
+            declared: true,
+            version: 4,
+            created: at(1),
+            updated: at(2),
+        }
+    }
+
+    fn open(path: &Path) -> Result<Store, StoreError> {
+        let path = path.to_path_buf();
+        let settings = StoreSettings { path, cache: 1 << 20, min_free: 0, ..StoreSettings::default() };
+        Store::open(&settings, Box::new(|_| {}))
+    }
+
+    fn over(engine: &Memory) -> Store {
+        Store::over(engine.clone(), Box::new(|| Ok(u64::MAX)), 1).unwrap()
+    }
+
+    type Results = Receiver<Result<(), StoreError>>;
+
+    fn submit(store: &Store, batch: Batch) -> Results {
+        let (done, results) = mpsc::channel();
+        store.submit(batch, move |result| done.send(result).unwrap());
+        results
+    }
+
+    fn park(offset: i64, bytes: usize) -> (LedgerKey, LedgerHead, Batch) {
+        let (mut batch, event) = (Batch::new(), event("shop.orders", offset, bytes));
+        let key = LedgerKey::of(&event, sid());
+        let body_len = batch.park(&key, &head(0), &event);
+        (key, head(body_len), batch)
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_there_after_opening_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).unwrap();
+        let (id, declared) = (store.id(), store.declared_sid("sub_billing").await.unwrap());
+        let (key, head, batch) = park(1, 100);
+        store.durable(batch).await.unwrap();
+        let (dead, row) = (letter(event("shop.returns", 2, 100)), quarantined("shop.orders", 3, 100));
+        let mut batch = Batch::new();
+        batch.dead_letter(&dead);
+        batch.quarantine(&row);
+        store.durable(batch).await.unwrap();
+        store.put_subscription(&subscription()).await.unwrap();
+        store.close().unwrap();
+        drop(store);
+
+        let store = open(folder.path()).unwrap();
+        assert_eq!(store.id(), id);
+        assert_eq!(store.ledger_heads().unwrap(), [(key.clone(), head.clone())]);
+        assert_eq!(store.ledger_event(&key).unwrap().unwrap(), event("shop.orders", 1, 100));
+        let [(dead_id, read)] = store.dead_letters(None, None, 10).unwrap().try_into().unwrap();
+        assert_eq!((&read, store.dead_letter(&dead_id).unwrap().as_ref()), (&dead, Some(&dead)));
+        let [(row_id, read)] = store.quarantined(None, 10).unwrap().try_into().unwrap();
+        assert_eq!((&read, store.quarantined_one(&row_id).unwrap().as_ref()), (&row, Some(&row)));
+        assert_eq!(store.subscriptions().unwrap(), [subscription()]);
+        assert_eq!(store.declared_sid("sub_billing").await.unwrap(), declared);
+
+        let mut batch = Batch::new();
+        batch.unpark(&key, head.body_len);
+        store.durable(batch).await.unwrap();
+        store.purge(sid()).unwrap();
+        store.delete_subscription(sid()).await.unwrap();
+        store.forget_declared("sub_billing").await.unwrap();
+        store.close().unwrap();
+        drop(store);
+        let store = open(folder.path()).unwrap();
+        assert!(store.ledger_heads().unwrap().is_empty() && store.subscriptions().unwrap().is_empty());
+        assert!(store.dead_letters(None, None, 10).unwrap().is_empty());
+        assert_eq!(store.quarantined(None, 10).unwrap().len(), 1, "a quarantined record belongs to no subscription");
+        assert_ne!(store.declared_sid("sub_billing").await.unwrap(), declared);
+    }
+
+    #[test]
+    fn a_list_is_read_page_by_page() {
+        let (engine, mut batch) = (Memory::default(), Batch::new());
+        let store = over(&engine);
+        (0..5).for_each(|offset| batch.quarantine(&quarantined("shop.orders", offset, 1)));
+        submit(&store, batch).recv().unwrap().unwrap();
+        let (mut after, mut offsets) = (None, Vec::new());
+        loop {
+            let page = store.quarantined(after.as_deref(), 2).unwrap();
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            offsets.extend(page.iter().map(|(_, row)| row.record.origin.offset));
+        }
+        assert_eq!(offsets, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_long_body_is_stored_in_chunks_and_comes_back_and_goes_whole() {
+        for bytes in [0, batch::CHUNK - 1_000, batch::CHUNK, 3 * batch::CHUNK, 1 << 20] {
+            let engine = Memory::default();
+            let store = over(&engine);
+            let before = engine.rows();
+            let (key, head, batch) = park(1, bytes);
+            submit(&store, batch).recv().unwrap().unwrap();
+            assert!(engine.longest() <= batch::CHUNK, "{bytes}");
+            assert_eq!(store.ledger_event(&key).unwrap().unwrap(), event("shop.orders", 1, bytes));
+            let mut batch = Batch::new();
+            batch.quarantine(&quarantined("shop.orders", 1, bytes));
+            batch.unpark(&key, head.body_len);
+            submit(&store, batch).recv().unwrap().unwrap();
+            assert_eq!(store.quarantined(None, 9).unwrap()[0].1, quarantined("shop.orders", 1, bytes));
+            assert_eq!(store.ledger_event(&key).unwrap(), None);
+            let of_quarantine = 1 + engine.rows_of(key::QUARANTINE_BODY);
+            assert_eq!(engine.rows(), before + 1 + of_quarantine, "the topic's number and the quarantined record");
+        }
+    }
+
+    #[test]
+    fn what_a_mapping_nested_deeper_than_a_payload_may_be_comes_back() {
+        let store = over(&Memory::default());
+        let mut deep = event("shop.orders", 1, 0);
+        deep.data = (0..300).fold(serde_json::Value::Null, |inner, _| serde_json::json!({ "in": [inner] }));
+        let (mut batch, key) = (Batch::new(), LedgerKey::of(&deep, sid()));
+        batch.park(&key, &head(0), &deep);
+        submit(&store, batch).recv().unwrap().unwrap();
+        assert!(store.ledger_event(&key).unwrap().unwrap() == deep);
+    }
+
+    #[test]
+    fn inv_3_nobody_is_told_before_the_flush() {
+        let engine = Memory::default();
+        let store = over(&engine);
+        let flushed = engine.flushing();
+        engine.flushes(Flushes::Wait);
+        // A topic that is new has its number flushed first.
+        let told = submit(&store, park(1, 10).2);
+        engine.until_flushing(flushed + 1);
+        assert!(told.try_recv().is_err());
+        engine.flushes(Flushes::Work);
+        told.recv().unwrap().unwrap();
+        let flushed = engine.flushing();
+        engine.flushes(Flushes::Wait);
+        let told = submit(&store, park(2, 10).2);
+        engine.until_flushing(flushed + 1);
+        assert_eq!(store.ledger_heads().unwrap().len(), 2, "applied");
+        assert!(told.try_recv().is_err(), "and not durable");
+        engine.flushes(Flushes::Work);
+        told.recv().unwrap().unwrap();
+    }
+
+    #[test]
+    fn however_many_wait_one_flush_serves_them() {
+        let engine = Memory::default();
+        let store = over(&engine);
+        submit(&store, park(0, 10).2).recv().unwrap().unwrap();
+        let flushed = engine.flushing();
+        engine.flushes(Flushes::Wait);
+        let first = submit(&store, park(1, 10).2);
+        engine.until_flushing(flushed + 1);
+        let told: Vec<_> = (2..1_000).map(|offset| submit(&store, park(offset, 10).2)).collect();
+        engine.flushes(Flushes::Work);
+        first.recv().unwrap().unwrap();
+        told.iter().for_each(|told| told.recv().unwrap().unwrap());
+        assert_eq!(engine.flushing(), flushed + 2);
+        assert_eq!(store.ledger_heads().unwrap().len(), 1_000);
+    }
+
+    #[test]
+    fn a_failed_flush_is_told_to_all_who_wait_and_for_good() {
+        let engine = Memory::default();
+        let store = over(&engine);
+        let flushed = engine.flushing();
+        engine.flushes(Flushes::Wait);
+        let first = submit(&store, park(0, 10).2);
+        engine.until_flushing(flushed + 1);
+        let others: Vec<_> = (1..10).map(|offset| submit(&store, park(offset, 10).2)).collect();
+        assert!(store.health().is_none());
+        engine.flushes(Flushes::Fail);
+        for told in std::iter::once(first).chain(others) {
+            assert!(matches!(told.recv().unwrap(), Err(StoreError::Sync(_))));
+        }
+        engine.flushes(Flushes::Work);
+        assert!(matches!(submit(&store, park(10, 10).2).recv().unwrap(), Err(StoreError::Sync(_))));
+        assert!(matches!(store.health(), Some(StoreError::Sync(_))));
+        assert!(matches!(store.close(), Err(StoreError::Sync(_))));
+    }
+
+    #[test]
+    fn a_writer_that_breaks_down_leaves_nobody_waiting() {
+        let engine = Memory::default();
+        let store = over(&engine);
+        let flushed = engine.flushing();
+        engine.flushes(Flushes::Wait);
+        let first = submit(&store, park(0, 10).2);
+        engine.until_flushing(flushed + 1);
+        let second = submit(&store, park(1, 10).2);
+        engine.flushes(Flushes::Panic);
+        assert!(first.recv().is_err(), "its callback never ran, so nothing settled");
+        assert!(matches!(second.recv().unwrap(), Err(StoreError::Broken)));
+        assert!(matches!(store.health(), Some(StoreError::Broken)));
+        assert!(matches!(submit(&store, park(2, 10).2).recv().unwrap(), Err(StoreError::Broken)));
+    }
+
+    #[test]
+    fn a_closed_store_has_written_what_waited_and_takes_nothing_more() {
+        let engine = Memory::default();
+        let store = over(&engine);
+        let told: Vec<_> = (0..100).map(|offset| submit(&store, park(offset, 10).2)).collect();
+        store.close().unwrap();
+        assert!(told.iter().all(|told| told.try_recv().unwrap().is_ok()));
+        assert!(matches!(submit(&store, park(100, 10).2).recv().unwrap(), Err(StoreError::Closed)));
+        assert_eq!(over(&engine).ledger_heads().unwrap().len(), 100);
+    }
+
+    #[test]
+    fn on_a_full_disk_nothing_is_written_until_there_is_room() {
+        let (engine, free, asked) = (Memory::default(), Arc::new(AtomicU64::new(99)), Arc::new(AtomicU64::new(0)));
+        let meter: Meter = {
+            let (free, asked) = (Arc::clone(&free), Arc::clone(&asked));
+            Box::new(move || {
+                asked.fetch_add(1, Ordering::SeqCst);
+                Ok(free.load(Ordering::SeqCst))
+            })
+        };
+        let store = Store::over(engine.clone(), meter, 100).unwrap();
+        assert_eq!((store.space(), store.free_bytes()), (Space::Hard, 99));
+        let (before, asked_before) = (engine.history().len(), asked.load(Ordering::SeqCst));
+        let told = submit(&store, park(0, 10).2);
+        // The writer itself asks the disk again, and again.
+        while asked.load(Ordering::SeqCst) < asked_before + 2 {
+            std::thread::yield_now();
+        }
+        assert_eq!(engine.history().len(), before);
+        assert!(told.try_recv().is_err() && store.health().is_none(), "it waits, and nothing failed");
+        free.store(100, Ordering::SeqCst);
+        told.recv().unwrap().unwrap();
+        assert_eq!((store.space(), store.ledger_heads().unwrap().len()), (Space::Soft, 1));
+    }
+
+    #[test]
+    fn a_second_opening_of_a_directory_is_refused_until_the_first_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = open(folder.path()).unwrap();
+        let refused = open(folder.path()).err().unwrap();
+        assert!(matches!(refused, StoreError::InUse(_)), "{refused}");
+        assert!(refused.to_string().contains(folder.path().to_str().unwrap()), "{refused}");
+        first.close().unwrap();
+        drop(first);
+        open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_database_that_lost_everything_is_not_taken_for_a_new_one() {
+        for damage in ["gone", "empty", "zeroes"] {
+            let folder = tempfile::tempdir().unwrap();
+            let store = open(folder.path()).unwrap();
+            submit(&store, park(0, 100_000).2).recv().unwrap().unwrap();
+            store.close().unwrap();
+            drop(store);
+            let data = folder.path().join("db");
+            match damage {
+                "gone" => std::fs::remove_file(&data).unwrap(),
+                "empty" => std::fs::write(&data, b"").unwrap(),
+                _ => std::fs::write(&data, vec![0; std::fs::read(&data).unwrap().len()]).unwrap(),
             }
-            left -= 1;
-            row(key, value)?;
-            Ok(ControlFlow::Continue(()))
-        })
-    }
-
-    fn each(
-        &self,
-        tree: Tree,
-        prefix: &[u8],
-        row: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
-    ) -> Result<(), StoreError> {
-        scan(&*self.0.engine, (tree, prefix), &[], row)
-    }
-}
-
-fn scan(
-    engine: &(impl Engine + ?Sized),
-    (tree, prefix): (Tree, &[u8]),
-    after: &[u8],
-    mut row: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
-) -> Result<(), StoreError> {
-    let mut result = Ok(());
-    engine.scan(tree, prefix, after, &mut |key, value| match row(key, value) {
-        Ok(flow) => flow,
-        Err(error) => {
-            result = Err(error);
-            ControlFlow::Break(())
+            for _ in 0..2 {
+                let refused = open(folder.path()).err().unwrap_or_else(|| panic!("{damage}: opened"));
+                assert!(matches!(refused, StoreError::Corrupt { .. }), "{damage}: {refused}");
+                let says = refused.to_string();
+                assert!(says.contains(folder.path().to_str().unwrap()) && says.contains("backup"), "{says}");
+            }
         }
-    })?;
-    result
-}
-
-fn store_id(engine: &impl Engine) -> Result<[u8; 16], StoreError> {
-    const KEY: &[u8] = b"store_id";
-    if let Some(value) = engine.get(Tree::Meta, KEY)? {
-        let id = value.get(1..).and_then(|bytes| bytes.try_into().ok());
-        return id.ok_or_else(|| StoreError::row(KEY, "it is no id"));
     }
-    let id: [u8; 16] = random::secret();
-    engine.apply(Tree::Meta, &[Op::Put(KEY.to_vec(), [&[row::VERSION][..], &id].concat())])?;
-    engine.flush()?;
-    Ok(id)
-}
 
-fn topic_numbers(engine: &impl Engine) -> Result<HashMap<Arc<str>, u32>, StoreError> {
-    let mut numbers = HashMap::new();
-    scan(engine, (Tree::Meta, &flush::topic_key("")), &[], |key, value| {
-        let name = std::str::from_utf8(&key[flush::topic_key("").len()..]).map_err(|e| StoreError::row(key, e))?;
-        let number = value.get(1..).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
-        numbers.insert(Arc::from(name), number.ok_or_else(|| StoreError::row(key, "it is no number"))?);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(numbers)
+    /// What a batch of the kill test does.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Park(usize),
+        Unpark,
+        Bury,
+        Quarantine(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
+        let step = prop_oneof![
+            (0..100_000usize).prop_map(Step::Park),
+            Just(Step::Unpark),
+            Just(Step::Bury),
+            (0..100_000usize).prop_map(Step::Quarantine),
+        ];
+        prop::collection::vec(prop::collection::vec(step, 1..4), 1..8)
+    }
+
+    /// Rows as sets of offsets: ledger, dead letters, quarantine.
+    type Model = [std::collections::BTreeSet<i64>; 3];
+
+    /// Adds the batch of `steps` to the model and gives it. Offsets are batch * 10 + step.
+    fn batch_of(number: usize, steps: &[Step], model: &mut Model) -> Batch {
+        let mut batch = Batch::new();
+        for (step, offset) in steps.iter().zip((i64::try_from(number).unwrap() * 10)..) {
+            let oldest = model[0].first().copied();
+            let parked = oldest.map(|offset| (event("shop.orders", offset, 0), offset));
+            match (step, parked) {
+                (Step::Park(bytes), _) => {
+                    let event = event("shop.orders", offset, *bytes);
+                    batch.park(&LedgerKey::of(&event, sid()), &head(0), &event);
+                    model[0].insert(offset);
+                }
+                (Step::Quarantine(bytes), _) => {
+                    batch.quarantine(&quarantined("shop.orders", offset, *bytes));
+                    model[2].insert(offset);
+                }
+                (Step::Unpark | Step::Bury, None) => {}
+                (step, Some((event, parked))) => {
+                    // More chunks than it has: deleting what is not there does no harm.
+                    batch.unpark(&LedgerKey::of(&event, sid()), 100_200);
+                    model[0].remove(&parked);
+                    if matches!(step, Step::Bury) {
+                        batch.dead_letter(&letter(event));
+                        model[1].insert(parked);
+                    }
+                }
+            }
+        }
+        batch
+    }
+
+    fn offsets(store: &Store) -> Model {
+        let ledger = store.ledger_heads().unwrap();
+        for (key, _) in &ledger {
+            assert_eq!(store.ledger_event(key).unwrap().unwrap().id, key.event);
+        }
+        let dead = store.dead_letters(None, None, 1_000).unwrap();
+        let quarantine = store.quarantined(None, 1_000).unwrap();
+        [
+            ledger.iter().map(|(key, _)| key.offset).collect(),
+            dead.iter().map(|(_, letter)| letter.event.origin.offset).collect(),
+            quarantine.iter().map(|(_, row)| row.record.origin.offset).collect(),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn inv_3_a_kill_at_any_instant_loses_nothing_that_was_told_durable_and_halves_no_batch(steps in steps()) {
+            let engine = Memory::default();
+            let store = over(&engine);
+            let mut models = vec![Model::default()];
+            for (number, steps) in steps.iter().enumerate() {
+                let mut model = models.last().unwrap().clone();
+                let (batch, telling) = (batch_of(number, steps, &mut model), engine.clone());
+                models.push(model);
+                store.submit(batch, move |result| {
+                    result.unwrap();
+                    telling.told();
+                });
+            }
+            store.close().unwrap();
+            let history = engine.history();
+            for instant in 0..=history.len() {
+                let told = history[..instant].iter().filter(|event| matches!(event, Event::Told)).count();
+                for left in Memory::after_kill(&history[..instant]) {
+                    let found = offsets(&over(&left));
+                    prop_assert!(models[told..].contains(&found), "{told} batches were told durable, found {found:?} of {models:?}");
+                }
+            }
+        }
+    }
 }

@@ -29,7 +29,13 @@ pub(crate) fn write(form: &impl Serialize) -> Vec<u8> {
 /// Reads a form behind its version byte; `key` is for the error.
 pub(crate) fn read<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, StoreError> {
     match value.split_first() {
-        Some((&VERSION, json)) => serde_json::from_slice(json).map_err(|error| StoreError::row(key, error)),
+        Some((&VERSION, json)) => {
+            // What was written can be read: an event may be nested deeper than the payload that it was mapped from.
+            let mut json = serde_json::Deserializer::from_slice(json);
+            json.disable_recursion_limit();
+            let form = T::deserialize(&mut json).and_then(|form| json.end().map(|()| form));
+            form.map_err(|error| StoreError::row(key, error))
+        }
         Some((other, _)) => Err(StoreError::row(key, format!("version {other} is unknown: a newer hookline wrote it"))),
         None => Err(StoreError::row(key, "it is empty")),
     }

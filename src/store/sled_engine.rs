@@ -3,18 +3,22 @@
 //! Its `flush` is no fsync on Linux: after it we sync its file by a handle of our own. A kill while it opens leaves
 //! `snap.*.generating`, which it later takes for its newest snapshot: such files go before the open. Values above
 //! 128 KiB would go to files that it never syncs: rows are chunked far below (`store::batch`). I/O errors stick.
+//! Damage that it comes upon may make it panic: that is caught and becomes an error.
 
 use crate::store::engine::{Each, Engine, Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::settings::StoreSettings;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::fs::{self, File};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tracing::warn;
 
 /// sled behind its walls.
 pub(crate) struct SledEngine {
+    path: PathBuf,
     db: sled::Db,
     meta: sled::Tree,
     config: sled::Tree,
@@ -37,15 +41,24 @@ impl SledEngine {
         fs::create_dir_all(path).map_err(io(path))?;
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path).map_err(io(&lock_path))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| StoreError::InUse(path.clone()))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+            Errno::WOULDBLOCK => StoreError::InUse(path.clone()),
+            other => io(&lock_path)(other.into()),
+        })?;
         remove_half_made_snapshots(path).map_err(io(path))?;
-        let config = sled::Config::new().path(path).cache_capacity(settings.cache).flush_every_ms(None);
-        let db = config.open().map_err(|error| broken(path, error))?;
-        let tree = |name: &str| db.open_tree(name).map_err(|error| broken(path, error));
-        let (meta, config, state) = (tree("meta")?, tree("config")?, tree("state")?);
+        let (db, [meta, config, state]) = without_panic(path, || {
+            let config = sled::Config::new().path(path).cache_capacity(settings.cache).flush_every_ms(None);
+            let open = || {
+                let db = config.open()?;
+                let trees = [db.open_tree("meta")?, db.open_tree("config")?, db.open_tree("state")?];
+                Ok((db, trees))
+            };
+            open().map_err(|error| broken(path, error))
+        })?;
         let data = path.join("db");
         let file = File::open(&data).map_err(io(&data))?;
-        Ok(Self { db, meta, config, state, file, _lock: lock })
+        File::open(path).and_then(|directory| directory.sync_all()).map_err(io(path))?;
+        Ok(Self { path: path.clone(), db, meta, config, state, file, _lock: lock })
     }
 
     fn tree(&self, tree: Tree) -> &sled::Tree {
@@ -59,12 +72,13 @@ impl SledEngine {
 
 impl Engine for SledEngine {
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.tree(tree).get(key).map_err(failed)?.map(|value| value.to_vec()))
+        without_panic(&self.path, || Ok(self.tree(tree).get(key).map_err(failed)?.map(|value| value.to_vec())))
     }
 
     fn scan(&self, tree: Tree, prefix: &[u8], after: &[u8], each: &mut Each<'_>) -> Result<(), StoreError> {
         let from = if after < prefix { prefix } else { after };
-        for row in self.tree(tree).range(from.to_vec()..) {
+        let mut rows = self.tree(tree).range(from.to_vec()..);
+        while let Some(row) = without_panic(&self.path, || Ok(rows.next()))? {
             let (key, value) = row.map_err(failed)?;
             if !key.starts_with(prefix) {
                 break;
@@ -84,17 +98,26 @@ impl Engine for SledEngine {
                 Op::Delete(key) => batch.remove(key.as_slice()),
             }
         }
-        self.tree(tree).apply_batch(batch).map_err(failed)
+        without_panic(&self.path, || self.tree(tree).apply_batch(batch).map_err(failed))
     }
 
     fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush().map_err(failed)?;
+        without_panic(&self.path, || self.db.flush().map_err(failed))?;
         self.file.sync_all().map_err(|error| StoreError::Sync(Arc::new(error)))
     }
 }
 
 fn failed(error: sled::Error) -> StoreError {
     StoreError::Io(Arc::new(error))
+}
+
+/// Damage that sled comes upon makes it panic here and there.
+fn without_panic<T>(path: &Path, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|cause| {
+        let what = cause.downcast_ref::<String>().map(String::as_str);
+        let what = what.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("sled cannot read it");
+        Err(StoreError::Corrupt { path: path.to_path_buf(), what: what.into() })
+    })
 }
 
 fn broken(path: &Path, error: sled::Error) -> StoreError {
@@ -116,4 +139,94 @@ fn remove_half_made_snapshots(path: &PathBuf) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ops::ControlFlow;
+
+    fn settings(folder: &Path) -> StoreSettings {
+        StoreSettings { path: folder.join("store"), cache: 1 << 20, ..StoreSettings::default() }
+    }
+
+    fn rows(engine: &SledEngine) -> Vec<u32> {
+        let mut found = Vec::new();
+        let mut each = |key: &[u8], _: &[u8]| {
+            found.push(u32::from_be_bytes(key.try_into().unwrap()));
+            ControlFlow::Continue(())
+        };
+        engine.scan(Tree::State, b"", b"", &mut each).unwrap();
+        found
+    }
+
+    fn filled(settings: &StoreSettings) {
+        let engine = SledEngine::open(settings).unwrap();
+        for row in 0..1_000_u32 {
+            engine.apply(Tree::State, &[Op::Put(row.to_be_bytes().to_vec(), vec![b'x'; 3_000])]).unwrap();
+        }
+        engine.flush().unwrap();
+    }
+
+    #[test]
+    fn a_batch_is_seen_whole_and_a_scan_begins_where_it_should() {
+        let folder = tempfile::tempdir().unwrap();
+        filled(&settings(folder.path()));
+        let engine = SledEngine::open(&settings(folder.path())).unwrap();
+        let delete = |row: u32| Op::Delete(row.to_be_bytes().to_vec());
+        engine.apply(Tree::State, &(10..1_000).map(delete).collect::<Vec<_>>()).unwrap();
+        assert_eq!(rows(&engine), (0..10).collect::<Vec<_>>());
+        let mut after = Vec::new();
+        let mut each = |key: &[u8], _: &[u8]| {
+            after.push(key[3]);
+            if after.len() == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        engine.scan(Tree::State, &[0, 0, 0], &[0, 0, 0, 4], &mut each).unwrap();
+        assert_eq!(after, [5, 6, 7]);
+        assert_eq!(engine.get(Tree::Config, &[0, 0, 0, 4]).unwrap(), None, "each tree is apart");
+    }
+
+    #[test]
+    fn a_snapshot_that_a_kill_left_half_made_bricks_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        filled(&settings);
+        let left = settings.path.join("snap.0000000000FFFFFF.generating");
+        for bytes in [&b""[..], b"half a snapshot"] {
+            fs::write(&left, bytes).unwrap();
+            assert_eq!(rows(&SledEngine::open(&settings).unwrap()).len(), 1_000);
+            assert!(!left.exists());
+        }
+    }
+
+    #[test]
+    fn damage_that_is_come_upon_is_an_error_that_names_the_directory() {
+        let path = Path::new("/some/store");
+        let refused = without_panic::<()>(path, || panic!("tried to serialize {}", "nothing")).unwrap_err();
+        assert!(refused.to_string().contains("/some/store is damaged: tried to serialize nothing"), "{refused}");
+        for eighth in 1..8 {
+            let folder = tempfile::tempdir().unwrap();
+            let settings = settings(folder.path());
+            filled(&settings);
+            let data = settings.path.join("db");
+            let mut bytes = fs::read(&data).unwrap();
+            let from = bytes.len() / 8 * eighth;
+            bytes[from..from + 100_000].fill(0x5a);
+            fs::write(&data, bytes).unwrap();
+            // sled may come upon it at once, when it reads, or not at all: then it was in the remains of older rows.
+            let read = |engine: SledEngine| engine.scan(Tree::State, b"", b"", &mut |_, _| ControlFlow::Continue(()));
+            let Err(refused) = SledEngine::open(&settings).and_then(read) else { continue };
+            assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused}");
+            assert!(refused.to_string().contains(settings.path.to_str().unwrap()), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_no_directory_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        fs::write(&settings.path, b"a file").unwrap();
+        let refused = SledEngine::open(&settings).err().unwrap();
+        assert!(matches!(&refused, StoreError::Directory { path, .. } if *path == settings.path), "{refused}");
+    }
 }

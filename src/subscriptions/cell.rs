@@ -6,9 +6,9 @@
 //! the store takes a batch at once and calls back when it is durable.
 
 use crate::deliver::target::Target;
-use crate::lane::signal::{AttemptId, Effect, Finished, Row, Start};
 use crate::lane::Lane;
 use crate::lane::gate::Gate;
+use crate::lane::signal::{AttemptId, Effect, Finished, Row, Start};
 use crate::metrics::Metrics;
 use crate::model::delivery::{LedgerKey, Ticket};
 use crate::model::id::Sid;

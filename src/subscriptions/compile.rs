@@ -1,6 +1,7 @@
 //! A subscription made ready: what its lane goes by, what its attempts are sent to, what it matches.
 
-use crate::deliver::target::{Target, TargetError};
+use crate::deliver::error::TargetError;
+use crate::deliver::target::Target;
 use crate::lane::settings::DeliverySettings;
 use crate::matching::filter::Filter;
 use crate::matching::index::Candidate;
@@ -9,7 +10,7 @@ use crate::model::subscription::Subscription;
 
 /// The lane settings of a subscription: its own where it has them, else the defaults.
 #[must_use]
-pub fn lane_settings(subscription: &Subscription, defaults: &DeliverySettings) -> DeliverySettings {
+pub(crate) fn lane_settings(subscription: &Subscription, defaults: &DeliverySettings) -> DeliverySettings {
     DeliverySettings {
         timeout: subscription.timeout.unwrap_or(defaults.timeout),
         concurrency: subscription.concurrency.unwrap_or(defaults.concurrency),
@@ -22,7 +23,7 @@ pub fn lane_settings(subscription: &Subscription, defaults: &DeliverySettings) -
 ///
 /// # Errors
 /// A secret or a header that the reader would have refused: the stored row is not one of ours.
-pub fn target(subscription: &Subscription, defaults: &DeliverySettings) -> Result<Target, TargetError> {
+pub(crate) fn target(subscription: &Subscription, defaults: &DeliverySettings) -> Result<Target, TargetError> {
     Target::new(subscription, subscription.timeout.unwrap_or(defaults.timeout))
 }
 
@@ -30,7 +31,7 @@ pub fn target(subscription: &Subscription, defaults: &DeliverySettings) -> Resul
 ///
 /// # Errors
 /// What cannot be read, in words.
-pub fn candidate(subscription: &Subscription) -> Result<Candidate, String> {
+pub(crate) fn candidate(subscription: &Subscription) -> Result<Candidate, String> {
     let patterns = subscription.types.iter().map(|text| Pattern::parse(text).map_err(|error| error.to_string()));
     let patterns = patterns.collect::<Result<Vec<_>, _>>()?;
     let filter = subscription.filter.as_deref().map(|text| Filter::compile(text).map_err(|error| error.to_string()));

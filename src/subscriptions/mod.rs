@@ -6,7 +6,11 @@
 
 pub mod cell;
 mod compile;
+pub mod credentials;
 pub mod error;
+pub(crate) mod order;
+pub mod retry;
+pub mod shape;
 pub mod written;
 
 use crate::lane::Lane;

@@ -8,7 +8,12 @@
     reason = "tests may fail loudly, and ask the system themselves"
 )]
 
+mod bad_input;
 mod habits;
 mod harness;
+mod isolation;
+mod main_job;
+mod no_loss;
+mod outages;
 mod retry_after;
 mod support;

@@ -43,11 +43,20 @@ impl Call {
         self.header("content-type", "application/json")
     }
 
+    /// With a body as it is.
+    pub(crate) fn body(mut self, body: &str) -> Self {
+        self.body = body.to_string();
+        self
+    }
+
     /// Makes the call; fails when nobody listens or no whole answer comes within 10 s.
-    pub(crate) fn send(self) -> io::Result<Reply> {
+    pub(crate) fn send(mut self) -> io::Result<Reply> {
         let mut socket = TcpStream::connect_timeout(&self.to, Duration::from_secs(10))?;
         socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-        write!(socket, "{}content-length: {}\r\n\r\n{}", self.head, self.body.len(), self.body)?;
+        if !self.head.contains("content-length") {
+            self.head.push_str(&format!("content-length: {}\r\n", self.body.len()));
+        }
+        write!(socket, "{}\r\n{}", self.head, self.body)?;
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer)?;
         let answer = String::from_utf8(answer).map_err(io::Error::other)?;

@@ -118,7 +118,7 @@ impl Broker {
 
     /// Makes a topic, and waits until it can be written.
     pub(crate) fn make_topic(&self, name: &str, partitions: i32) {
-        let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
+        let admin: AdminClient<DefaultClientContext> = client(&self.address()).create().unwrap();
         let wanted = [NewTopic::new(name, partitions, TopicReplication::Fixed(1))];
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -133,51 +133,17 @@ impl Broker {
 
     /// Produces all of `samples` in their order; returns when the broker has taken every one.
     pub(crate) fn produce(&self, topic: &str, samples: impl IntoIterator<Item = Sample>) {
-        let mut client = self.client();
-        client.set("linger.ms", "5").set("acks", "all").set("enable.idempotence", "true");
-        let producer: BaseProducer<Refused> = client.create_with_context(Refused::default()).unwrap();
-        for sample in samples {
-            let record = BaseRecord::to(topic).partition(sample.partition).key(&sample.key).payload(&sample.value);
-            let mut next = Some(record);
-            while let Some(record) = next.take() {
-                match producer.send(record) {
-                    Ok(()) => {}
-                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                        producer.poll(Duration::from_millis(50));
-                        next = Some(back);
-                    }
-                    Err((error, _)) => panic!("{topic}: {error}"),
-                }
-            }
-            producer.poll(Duration::ZERO);
-        }
-        producer.flush(PATIENCE).unwrap();
-        assert_eq!(producer.context().0.load(Ordering::Relaxed), 0, "records that the broker did not take");
+        produce(&self.address(), topic, samples);
     }
 
     /// What `group` has committed for each partition of `topic`; `None`: nothing yet.
     pub(crate) fn committed(&self, group: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> {
-        let consumer: BaseConsumer = self.client().set("group.id", group).create().unwrap();
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition_range(topic, 0, partitions - 1);
-        let answer = consumer.committed_offsets(asked, PATIENCE).unwrap();
-        let offset = |p| match answer.find_partition(topic, p).unwrap().offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        };
-        (0..partitions).map(offset).collect()
+        committed(&self.address(), group, topic, partitions)
     }
 
     /// The offset after the last record of each partition of `topic`.
     pub(crate) fn ends(&self, topic: &str, partitions: i32) -> Vec<Option<i64>> {
-        let consumer: BaseConsumer = self.client().set("group.id", "ends").create().unwrap();
-        (0..partitions).map(|p| Some(consumer.fetch_watermarks(topic, p, PATIENCE).unwrap().1)).collect()
-    }
-
-    fn client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.address());
-        config
+        ends(&self.address(), topic, partitions)
     }
 
     fn java(&self, options: &[&str], class: &str) -> Command {
@@ -214,6 +180,66 @@ impl ProducerContext for Refused {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// Produces all of `samples` in their order at the broker of this address, of whatever kind.
+pub(crate) fn produce(address: &str, topic: &str, samples: impl IntoIterator<Item = Sample>) {
+    let mut client = client(address);
+    client.set("linger.ms", "5").set("acks", "all").set("enable.idempotence", "true");
+    let producer: BaseProducer<Refused> = client.create_with_context(Refused::default()).unwrap();
+    for sample in samples {
+        let record = BaseRecord::to(topic).partition(sample.partition).key(&sample.key).payload(&sample.value);
+        let mut next = Some(record);
+        while let Some(record) = next.take() {
+            match producer.send(record) {
+                Ok(()) => {}
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    producer.poll(Duration::from_millis(50));
+                    next = Some(back);
+                }
+                Err((error, _)) => panic!("{topic}: {error}"),
+            }
+        }
+        producer.poll(Duration::ZERO);
+    }
+    producer.flush(PATIENCE).unwrap();
+    assert_eq!(producer.context().0.load(Ordering::Relaxed), 0, "records that the broker did not take");
+}
+
+/// What `group` has committed for each partition of `topic`; `None`: nothing yet.
+pub(crate) fn committed(address: &str, group: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> {
+    let consumer: BaseConsumer = client(address).set("group.id", group).create().unwrap();
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition_range(topic, 0, partitions - 1);
+    let answer = consumer.committed_offsets(asked, PATIENCE).unwrap();
+    let offset = |p| match answer.find_partition(topic, p).unwrap().offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    };
+    (0..partitions).map(offset).collect()
+}
+
+/// The offset after the last record of each partition of `topic`.
+pub(crate) fn ends(address: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> {
+    let consumer: BaseConsumer = client(address).set("group.id", "ends").create().unwrap();
+    (0..partitions).map(|p| Some(consumer.fetch_watermarks(topic, p, PATIENCE).unwrap().1)).collect()
+}
+
+/// Waits until `group` has committed all there is of `topic`.
+#[track_caller]
+pub(crate) fn until_all_committed(address: &str, group: &str, topic: &str, partitions: i32) {
+    let ends = ends(address, topic, partitions);
+    // Where nothing was written, nothing needs to be committed.
+    let done = |(committed, end): (&Option<i64>, &Option<i64>)| committed == end || *end == Some(0);
+    wait::until_so("all of it to be committed", PATIENCE, || {
+        committed(address, group, topic, partitions).iter().zip(&ends).all(done)
+    });
+}
+
+fn client(address: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", address);
+    config
 }
 
 /// Where the jars are: beside the profile's folder in the target folder.

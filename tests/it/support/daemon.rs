@@ -90,6 +90,11 @@ impl Home {
     /// Starts a daemon, and does not wait.
     pub(crate) fn spawn(&self) -> Daemon {
         self.write_config();
+        self.spawn_as_written()
+    }
+
+    /// As [`Home::spawn`], with a configuration file that stands there already.
+    pub(crate) fn spawn_as_written(&self) -> Daemon {
         let log = self.path(&format!("life-{}.log", self.lives.fetch_add(1, Ordering::Relaxed) + 1));
         let file = File::create(&log).unwrap();
         let child = self.hookline("run").stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
@@ -100,11 +105,6 @@ impl Home {
     /// Runs `hookline <command> --config FILE` to its end. For commands that do end.
     pub(crate) fn run(&self, command: &str) -> Output {
         self.write_config();
-        self.hookline(command).output().unwrap()
-    }
-
-    /// As [`Home::run`], with a configuration file that stands there already.
-    pub(crate) fn run_as_written(&self, command: &str) -> Output {
         self.hookline(command).output().unwrap()
     }
 
@@ -147,6 +147,14 @@ impl Daemon {
         let reply = Call::new("GET", self.api, path).send().unwrap();
         assert_eq!(reply.status, 200, "GET {path}: {reply:?}");
         reply.json()
+    }
+
+    /// Waits until `/readyz` refuses and says `why`.
+    #[track_caller]
+    pub(crate) fn until_unready(&self, why: &str) {
+        wait::until_so(&format!("/readyz to say: {why}"), START, || {
+            self.health("/readyz").is_some_and(|reply| reply.status == 503 && reply.body.contains(why))
+        });
     }
 
     /// Makes a call without body.

@@ -12,12 +12,14 @@ use axum::{
     body::Bytes,
     extract::State,
     http::{HeaderMap, StatusCode, Uri},
+    response::{IntoResponse, Response},
 };
 use std::{
     collections::HashMap,
     future,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 use tokio::{net::TcpListener, runtime::Runtime};
 
@@ -33,6 +35,8 @@ pub(crate) struct Webhook {
     pub(crate) body: Bytes,
     /// 1 for the first request with this id at this path.
     pub(crate) attempt: u32,
+    /// When it was whole.
+    pub(crate) at: Instant,
 }
 
 /// What the endpoint answers.
@@ -40,6 +44,8 @@ pub(crate) struct Webhook {
 pub(crate) enum Answer {
     /// This status, at once.
     Status(u16),
+    /// 503, at once, and when to come back: after so many seconds.
+    Busy(u16),
     /// Nothing, ever.
     Hang,
 }
@@ -60,6 +66,7 @@ struct Inner {
 #[derive(Default)]
 struct Seen {
     webhooks: Vec<Webhook>,
+    requests: HashMap<String, u64>,
     attempts: HashMap<(String, String), u32>,
 }
 
@@ -95,6 +102,11 @@ impl Endpoint {
     /// The books.
     pub(crate) fn account(&self) -> &Account {
         &self.inner.account
+    }
+
+    /// How many requests came to `path`, answered in whatever way.
+    pub(crate) fn requests(&self, path: &str) -> u64 {
+        self.inner.seen.lock().unwrap().requests.get(path).copied().unwrap_or(0)
     }
 
     /// The first webhooks that came to `path`, answered in whatever way.
@@ -139,6 +151,7 @@ impl Inner {
             let attempts = seen.attempts.entry((webhook.path.clone(), webhook.id.clone())).or_default();
             *attempts += 1;
             webhook.attempt = *attempts;
+            *seen.requests.entry(webhook.path.clone()).or_default() += 1;
             if seen.webhooks.len() < KEPT {
                 seen.webhooks.push(webhook.clone());
             }
@@ -154,11 +167,14 @@ impl Inner {
     }
 }
 
-async fn take(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let id = headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_string();
-    let webhook = Webhook { path: uri.path().to_string(), id, headers, body, attempt: 0 };
+    let webhook = Webhook { path: uri.path().to_string(), id, headers, body, attempt: 0, at: Instant::now() };
     match inner.take(webhook) {
-        Answer::Status(status) => StatusCode::from_u16(status).unwrap(),
+        Answer::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Answer::Busy(seconds) => {
+            (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", seconds.to_string())]).into_response()
+        }
         Answer::Hang => future::pending().await,
     }
 }

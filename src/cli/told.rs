@@ -1,0 +1,192 @@
+//! An explanation as `hookline map` tells it: for people, or as JSON.
+
+use crate::cli::output::{self, Look, Output};
+use crate::deliver::format::cloudevents;
+use crate::dryrun::explain::{Became, Explained, Explanation, Told, Verdict};
+use crate::map::mapping::OnError;
+use crate::model::event::IntegrationEvent;
+use crate::model::quarantine::Fault;
+use crate::model::subscription::Subscription;
+use serde_json::{Value, json};
+
+/// Who could get the events.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Known {
+    /// These, all there are.
+    All(Vec<Subscription>),
+    /// It cannot be said, and why.
+    Unknown(String),
+}
+
+/// How much is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// What becomes of the record.
+    Outcome,
+    /// Also what does not, and why.
+    Reasons,
+}
+
+// === impl Known ===
+
+impl Known {
+    /// Them, as far as they are known.
+    #[must_use]
+    pub fn subscriptions(&self) -> &[Subscription] {
+        match self {
+            Self::All(subscriptions) => subscriptions,
+            Self::Unknown(_) => &[],
+        }
+    }
+}
+
+/// Tells it for people.
+#[must_use]
+pub fn text(explanation: &Explanation<'_>, (known, detail): (&Known, Detail), output: &Output) -> String {
+    let mut lines = Vec::new();
+    if let Some(undecoded) = &explanation.undecoded {
+        lines.push(output.paint(Look::Bad, "cannot be decoded, goes to quarantine"));
+        lines.push(output::indent(&fault(undecoded), 2));
+    }
+    for told in &explanation.mappings {
+        lines.extend(mapping(told, known, detail, output));
+    }
+    if lines.is_empty() {
+        lines.push("no mapping makes anything of it; --explain says why".into());
+    }
+    if let (Known::Unknown(why), Some(_)) = (known, explanation.events().next()) {
+        lines.push(output.paint(Look::Dim, &format!("who would get it is not known: {why}")));
+    }
+    lines.join("\n")
+}
+
+fn mapping(told: &Told<'_>, known: &Known, detail: Detail, output: &Output) -> Vec<String> {
+    let name = output.paint(Look::Bold, &told.mapping);
+    match &told.became {
+        Became::OtherTopic | Became::Nothing if detail == Detail::Outcome => Vec::new(),
+        Became::OtherTopic => vec![format!("{name} reads other topics")],
+        Became::Nothing => vec![format!("{name} makes nothing of it: `when` is false, or `each` is empty")],
+        Became::Fails { fault: failed, on_error } => {
+            let follows = match on_error {
+                OnError::Quarantine => "the record goes to quarantine",
+                OnError::Drop => "which its on_error drops",
+                OnError::Stop => "which stops the partition, as its on_error says",
+            };
+            let fails = output.paint(Look::Bad, "fails");
+            vec![format!("{name} {fails}, {follows}"), output::indent(&fault(failed), 2)]
+        }
+        Became::Events(events) => {
+            let mut lines = vec![format!("{name} makes {}", output::count(events.len(), "event"))];
+            for explained in events {
+                lines.push(output::indent(&event(&explained.event, output), 2));
+                lines.extend(takers(explained, known, detail, output).into_iter().map(|line| format!("    {line}")));
+            }
+            lines
+        }
+    }
+}
+
+fn event(event: &IntegrationEvent, output: &Output) -> String {
+    let mut lines = vec![output.paint(Look::Good, &event.event_type)];
+    let mut attribute = |name: &str, value: &str| lines.push(format!("  {name:<8} {value}"));
+    attribute("source", &event.source);
+    attribute("time", &event.time.to_string());
+    let optional = [("subject", &event.subject), ("tenant", &event.tenant), ("key", &event.key)];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            attribute(name, value);
+        }
+    }
+    let data = serde_json::to_string_pretty(&event.data).unwrap_or_default();
+    match data.lines().count() {
+        1 => attribute("data", &data),
+        _ => {
+            attribute("data", "");
+            lines.push(output::indent(&data, 4));
+        }
+    }
+    lines.join("\n")
+}
+
+/// Who gets an event and, where it is asked for, who does not and why.
+fn takers(explained: &Explained<'_>, known: &Known, detail: Detail, output: &Output) -> Vec<String> {
+    if matches!(known, Known::Unknown(_)) {
+        return Vec::new();
+    }
+    let (get, not): (Vec<_>, Vec<_>) = explained.verdicts.iter().partition(|verdict| verdict.why_not.is_none());
+    let mut lines: Vec<String> = get.iter().map(|verdict| format!("goes to  {}", who(verdict.subscription))).collect();
+    if get.is_empty() {
+        lines.push("goes to  nobody".into());
+    }
+    if detail == Detail::Reasons {
+        let reason = |verdict: &&Verdict<'_>| {
+            let why = verdict.why_not.as_ref()?;
+            Some(output.paint(Look::Dim, &format!("not to   {}: {why}", who(verdict.subscription))))
+        };
+        lines.extend(not.iter().filter_map(reason));
+    } else if !not.is_empty() {
+        let others = output::count(not.len(), "other");
+        lines.push(output.paint(Look::Dim, &format!("not to   {others}; --explain says why")));
+    }
+    lines
+}
+
+fn who(subscription: &Subscription) -> String {
+    let name = subscription.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+    format!("{}{name} ({}, {})", subscription.id, subscription.format.as_str(), subscription.url)
+}
+
+fn fault(fault: &Fault) -> String {
+    let field = fault.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
+    let expression = fault.expression.as_ref().map(|source| format!("\nin {source}")).unwrap_or_default();
+    format!("{field}{}{expression}", fault.detail)
+}
+
+/// Tells it as JSON, all of it.
+#[must_use]
+pub fn json(explanation: &Explanation<'_>, known: &Known) -> Value {
+    let mappings: Vec<Value> = explanation.mappings.iter().map(|told| json_mapping(told, known)).collect();
+    let unknown = match known {
+        Known::All(_) => None,
+        Known::Unknown(why) => Some(why),
+    };
+    json!({
+        "quarantined": explanation.stuck(),
+        "fault": explanation.undecoded.as_ref().map(json_fault),
+        "mappings": mappings,
+        "subscriptions_unknown": unknown,
+    })
+}
+
+fn json_mapping(told: &Told<'_>, known: &Known) -> Value {
+    let (result, events, failed) = match &told.became {
+        Became::OtherTopic => ("other_topic", &[][..], None),
+        Became::Nothing => ("nothing", &[][..], None),
+        Became::Events(events) => ("events", events.as_slice(), None),
+        Became::Fails { fault, on_error: OnError::Quarantine } => ("quarantined", &[][..], Some(fault)),
+        Became::Fails { fault, on_error: OnError::Drop } => ("dropped", &[][..], Some(fault)),
+        Became::Fails { fault, on_error: OnError::Stop } => ("stopped", &[][..], Some(fault)),
+    };
+    let events: Vec<Value> = events.iter().map(|explained| json_event(explained, known)).collect();
+    json!({"name": told.mapping, "result": result, "events": events, "fault": failed.map(json_fault)})
+}
+
+fn json_event(explained: &Explained<'_>, known: &Known) -> Value {
+    let verdict = |verdict: &Verdict<'_>| {
+        let why_not = verdict.why_not.as_ref().map(ToString::to_string);
+        json!({"id": verdict.subscription.id, "gets": why_not.is_none(), "why_not": why_not})
+    };
+    let verdicts = matches!(known, Known::All(_)).then(|| explained.verdicts.iter().map(verdict).collect::<Vec<_>>());
+    let event = &explained.event;
+    let rendered: Value = serde_json::from_slice(&cloudevents::render(event)).unwrap_or_default();
+    json!({"event": rendered, "tenant": event.tenant, "key": event.key, "subscriptions": verdicts})
+}
+
+fn json_fault(fault: &Fault) -> Value {
+    json!({
+        "reason": fault.reason.as_str(),
+        "field": fault.field,
+        "expression": fault.expression,
+        "detail": fault.detail,
+    })
+}

@@ -1,0 +1,44 @@
+//! `limits:` what may be open at once.
+
+use crate::config::later;
+use crate::config::reading::{Reading, put};
+use crate::intake::settings::IntakeSettings;
+use crate::yaml::fields::Field;
+use std::ops::RangeInclusive;
+
+/// What all open records may take; the least holds one event of the default size.
+const BYTES_IN_FLIGHT: RangeInclusive<u64> = 1 << 20..=64 << 30;
+/// How many records of a partition may be open.
+const OPEN_RECORDS: RangeInclusive<u64> = 1..=1_000_000;
+/// What one record may have; the most is far above what a broker takes by default.
+const EVENT_BYTES: RangeInclusive<u64> = 1 << 10..=64 << 20;
+/// How many first attempts of one subscription may wait in memory.
+const LANE_QUEUE: RangeInclusive<u64> = 1..=100_000;
+
+/// The bounds of intake, and how long a lane's queue may be when that is said.
+pub(crate) fn read(field: Option<Field<'_>>, reading: &mut Reading) -> (IntakeSettings, Option<usize>) {
+    let (mut settings, mut queue) = (IntakeSettings::default(), None);
+    let Some(mut fields) = reading.section(field.clone()) else { return (settings, queue) };
+    if let Some(field) = fields.optional("bytes_in_flight") {
+        put(&mut settings.bytes_in_flight, field.size(BYTES_IN_FLIGHT, &mut reading.problems));
+    }
+    if let Some(field) = fields.optional("open_records_per_partition") {
+        let records = reading.integer(&field, OPEN_RECORDS);
+        put(&mut settings.open_records_per_partition, records.and_then(|n| usize::try_from(n).ok()));
+    }
+    if let Some(field) = fields.optional("event_bytes") {
+        put(&mut settings.event_bytes, field.size(EVENT_BYTES, &mut reading.problems));
+    }
+    if let Some(field) = fields.optional("lane_queue") {
+        queue = reading.integer(&field, LANE_QUEUE).and_then(|n| usize::try_from(n).ok());
+    }
+    later::refuse(&mut fields, "catch_up_scans", "2", reading);
+    fields.finish(&mut reading.problems);
+    if settings.event_bytes > settings.bytes_in_flight
+        && let Some(field) = field
+    {
+        let what = "event_bytes is larger than bytes_in_flight";
+        field.problem(&mut reading.problems, what, "Such an event would never be admitted; raise bytes_in_flight");
+    }
+    (settings, queue)
+}

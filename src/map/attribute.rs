@@ -1,0 +1,139 @@
+//! What an attribute of an integration event may be: CloudEvents 1.0 (CE-1, CE-2, CE-4), and tenant and key.
+//!
+//! Takes what an expression gave, gives the attribute, or a sentence that says what is wrong. Used at load for
+//! what is written out, and at run time for what is computed.
+
+use crate::model::time::Timestamp;
+use serde_json::Value;
+
+/// `type`: text that is not empty.
+pub(crate) fn text(value: Value) -> Result<String, String> {
+    let Value::String(text) = value else { return Err(format!("must be a string, not {}", kind(&value))) };
+    plain(text)
+}
+
+/// `subject`, tenant and key: as [`text`], but integers are written out and null is none.
+pub(crate) fn name(value: Value) -> Result<Option<String>, String> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) => plain(text).map(Some),
+        Value::Number(number) if is_integer(&number.to_string()) => Ok(Some(number.to_string())),
+        other => Err(format!("must be a string or a whole number, not {}", kind(&other))),
+    }
+}
+
+/// `source`: a URI-reference that is not empty (RFC 3986).
+pub(crate) fn source(value: Value) -> Result<String, String> {
+    let text = text(value)?;
+    if is_uri_reference(&text) { Ok(text) } else { Err(format!("`{}` is not a URI-reference", shown(&text))) }
+}
+
+/// `time`: a string as RFC 3339 writes it.
+pub(crate) fn time(value: &Value) -> Result<Timestamp, String> {
+    let Value::String(text) = value else {
+        return Err(format!("must be a time like 2026-01-01T00:00:00Z, not {}", kind(value)));
+    };
+    let time = Timestamp::parse(text);
+    time.ok_or_else(|| format!("must be a time like 2026-01-01T00:00:00Z, not `{}`", shown(text)))
+}
+
+fn plain(text: String) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("must not be empty".to_owned());
+    }
+    match text.chars().find(|c| c.is_control() || is_noncharacter(*c)) {
+        None => Ok(text),
+        Some(found) => Err(format!("must not hold the character U+{:04X}", u32::from(found))),
+    }
+}
+
+fn is_noncharacter(c: char) -> bool {
+    matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe
+}
+
+fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// RFC 3986 section 4.1, by its characters: what a parser of a base URI would make of it is not our business.
+fn is_uri_reference(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&b);
+    let escaped = |at: usize| text.as_bytes().get(at + 1..at + 3).is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit));
+    let escapes = text.bytes().enumerate().filter(|(_, b)| *b == b'%').all(|(at, _)| escaped(at));
+    // In front of the first colon of an absolute one stands a scheme; a relative path may not look like one.
+    let first = text.split(['/', '?', '#']).next().unwrap_or_default();
+    let scheme = first.split_once(':').is_none_or(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+    });
+    text.bytes().all(allowed) && escapes && scheme && text.matches('#').count() <= 1
+}
+
+/// What kind of value this is, for a sentence.
+pub(crate) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+/// The beginning of a text that came from a record, for a sentence.
+fn shown(text: &str) -> String {
+    text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn ce_1_a_type_is_text_that_is_not_empty() {
+        assert_eq!(text(json!("com.acme.order")), Ok("com.acme.order".to_owned()));
+        assert!([json!(""), json!(null), json!(5), json!({})].into_iter().all(|value| text(value).is_err()));
+    }
+
+    #[test]
+    fn ce_4_strings_hold_no_control_characters_and_no_noncharacters() {
+        for bad in ["a\nb", "\u{7f}", "\u{9f}", "\u{fdd0}", "\u{fffe}", "\u{1ffff}", "\0"] {
+            assert!(name(json!(bad)).unwrap_err().contains("U+"), "{bad:?}");
+        }
+        assert_eq!(name(json!("größe 5 \u{1f600}")).unwrap().as_deref(), Some("größe 5 \u{1f600}"));
+    }
+
+    #[test]
+    fn ce_1_a_source_is_a_uri_reference() {
+        for good in
+            ["urn:hookline:shop.orders", "/shop", "https://a.b/c?d#e", "x/y:z", "mailto:a@b.c", "a%20b", "1-555"]
+        {
+            assert!(source(json!(good)).is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "ä", "a%2", "a%zz", ":a", "1a:b", "a#b#c", "<x>", "a\\b"] {
+            assert!(source(json!(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tenant_and_key_may_be_whole_numbers_and_null_is_none() {
+        let exact: Value = serde_json::from_str("123456789012345678901234567890").unwrap();
+        assert_eq!(name(exact).unwrap().as_deref(), Some("123456789012345678901234567890"));
+        assert_eq!(name(json!(-7)).unwrap().as_deref(), Some("-7"));
+        assert_eq!(name(json!(null)), Ok(None));
+        for bad in [json!(1.5), json!(true), json!([]), json!("")] {
+            assert!(name(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn ce_2_a_time_is_written_as_rfc_3339() {
+        assert_eq!(time(&json!("2026-01-01T01:00:00.5+01:00")).unwrap().to_string(), "2026-01-01T00:00:00.500Z");
+        for bad in [json!("yesterday"), json!("2026-01-01"), json!(1_767_225_600_000_i64), json!(null), json!("")] {
+            assert!(time(&bad).is_err(), "{bad}");
+        }
+    }
+}

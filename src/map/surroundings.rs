@@ -1,0 +1,119 @@
+//! What an expression may name besides `payload`: made of the record when a mapping of its topic first uses it.
+
+use crate::expr::scope::Scope;
+use crate::map::trace;
+use crate::model::event::DomainEvent;
+use crate::model::record::Record;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+/// The names that every expression of a mapping may use.
+pub(crate) const NAMES: [&str; 5] = ["payload", "key", "headers", "record", "tables"];
+
+/// Which of the names a mapping uses; what it does not use is not made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Uses {
+    key: bool,
+    headers: bool,
+    record: bool,
+}
+
+/// A domain event with all that stands around it.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'e> {
+    /// The domain event.
+    pub(crate) event: &'e DomainEvent<'e>,
+    tables: &'e Value,
+    key: OnceCell<Value>,
+    headers: OnceCell<Value>,
+    record: OnceCell<Value>,
+    source: OnceCell<Arc<str>>,
+    traceparent: OnceCell<Option<String>>,
+}
+
+// === impl Uses ===
+
+impl Uses {
+    /// Adds what a text of the mapping may use: that it holds the word is enough, a guess too many only costs time.
+    pub(crate) fn add(&mut self, text: &str) {
+        self.key |= text.contains("key");
+        self.headers |= text.contains("headers");
+        self.record |= text.contains("record");
+    }
+}
+
+// === impl Surroundings ===
+
+impl<'e> Surroundings<'e> {
+    /// Nothing is made yet.
+    pub(crate) fn new(event: &'e DomainEvent<'e>, tables: &'e Value) -> Self {
+        Self {
+            event,
+            tables,
+            key: OnceCell::new(),
+            headers: OnceCell::new(),
+            record: OnceCell::new(),
+            source: OnceCell::new(),
+            traceparent: OnceCell::new(),
+        }
+    }
+
+    /// What a mapping with these uses sees.
+    pub(crate) fn scope(&self, uses: Uses) -> Scope<'_> {
+        let record = self.event.record;
+        let mut scope = Scope::new();
+        scope.bind("payload", &self.event.payload);
+        scope.bind("tables", self.tables);
+        if uses.key {
+            scope.bind("key", self.key.get_or_init(|| record.key.as_deref().map_or(Value::Null, text)));
+        }
+        if uses.headers {
+            scope.bind("headers", self.headers.get_or_init(|| headers(record)));
+        }
+        if uses.record {
+            scope.bind("record", self.record.get_or_init(|| place(record)));
+        }
+        scope
+    }
+
+    /// The ordering key of an event whose mapping names none: the record's own, when it is text.
+    pub(crate) fn own_key(&self) -> Option<String> {
+        let key = self.event.record.key.as_deref()?;
+        std::str::from_utf8(key).ok().filter(|key| !key.is_empty()).map(str::to_owned)
+    }
+
+    /// The `source` of an event whose mapping names none.
+    pub(crate) fn own_source(&self) -> Arc<str> {
+        Arc::clone(self.source.get_or_init(|| format!("urn:hookline:{}", self.event.record.origin.topic).into()))
+    }
+
+    /// The record's trace.
+    pub(crate) fn traceparent(&self) -> Option<String> {
+        self.traceparent.get_or_init(|| trace::of(self.event.record)).clone()
+    }
+}
+
+/// Bytes as an expression sees them: text when they are UTF-8, else base64.
+fn text(bytes: &[u8]) -> Value {
+    Value::String(std::str::from_utf8(bytes).map_or_else(|_| STANDARD.encode(bytes), str::to_owned))
+}
+
+/// Headers by name; of a name that repeats the last one counts, as for Kafka's own clients.
+fn headers(record: &Record) -> Value {
+    let value = |bytes: Option<&[u8]>| bytes.map_or(Value::Null, text);
+    let pairs = record.headers.iter().map(|header| (header.name.clone(), value(header.value.as_deref())));
+    Value::Object(pairs.collect::<Map<_, _>>())
+}
+
+fn place(record: &Record) -> Value {
+    let origin = &record.origin;
+    json!({
+        "topic": &*origin.topic,
+        "partition": origin.partition,
+        "offset": origin.offset,
+        "timestamp": origin.timestamp.to_string(),
+    })
+}

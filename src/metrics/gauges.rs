@@ -1,0 +1,92 @@
+//! What is looked up at a scrape instead of being counted all the time. Made anew each time, so that two scrapes
+//! at once do not disturb each other and what is gone leaves no series behind.
+
+use crate::metrics::registry::Book;
+use crate::metrics::table;
+use prometheus::proto::MetricFamily;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The values of gauges at the moment of a scrape.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gauges {
+    /// The assigned partitions.
+    pub partitions: Vec<PartitionGauges>,
+    /// Bytes of open records.
+    pub in_flight_bytes: u64,
+    /// How many lanes are in a state, for each.
+    pub lanes: Vec<(&'static str, u64)>,
+    /// Ledger rows, in all.
+    pub ledger_rows: u64,
+    /// Bytes of ledger rows, in all.
+    pub ledger_bytes: u64,
+    /// Age of the oldest ledger row.
+    pub ledger_oldest: Option<Duration>,
+    /// Free bytes of the store's disk.
+    pub store_free_bytes: u64,
+    /// The generation of the rules in force.
+    pub config_generation: u64,
+    /// How many subscriptions have a status, for each.
+    pub subscriptions: Vec<(&'static str, u64)>,
+}
+
+/// How far one partition is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PartitionGauges {
+    /// The topic; above the bound of topics its partitions are left out.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// Records that are not settled, up to the end; `None` while the end is not known.
+    pub lag: Option<u64>,
+    /// How long the oldest unsettled record has been open.
+    pub age: Option<Duration>,
+    /// Records with unsettled deliveries.
+    pub unsettled: u64,
+}
+
+/// Series of partitions, at most: 10,000 partitions in one process are beyond what it can read.
+const PARTITIONS: usize = 10_000;
+
+// === impl Gauges ===
+
+impl Gauges {
+    pub(crate) fn gather(&self) -> Vec<MetricFamily> {
+        let book = Book::new();
+        let set = |what, value: u64| book.gauge(what).set(number(value));
+        set(&table::IN_FLIGHT_BYTES, self.in_flight_bytes);
+        set(&table::LEDGER_ROWS, self.ledger_rows);
+        set(&table::LEDGER_BYTES, self.ledger_bytes);
+        book.gauge(&table::LEDGER_OLDEST).set(self.ledger_oldest.unwrap_or_default().as_secs_f64());
+        set(&table::STORE_FREE_BYTES, self.store_free_bytes);
+        set(&table::CONFIG_GENERATION, self.config_generation);
+        for (what, counts) in [(&table::LANES, &self.lanes), (&table::SUBSCRIPTIONS, &self.subscriptions)] {
+            let gauges = book.gauges(what);
+            for (value, count) in counts {
+                gauges.with_label_values(&[value]).set(number(*count));
+            }
+        }
+        self.partitions(&book);
+        book.gather()
+    }
+
+    fn partitions(&self, book: &Book) {
+        let lag = book.gauges(&table::PARTITION_LAG);
+        let age = book.gauges(&table::PARTITION_WATERMARK_AGE);
+        let unsettled = book.gauges(&table::PARTITION_UNSETTLED);
+        for one in self.partitions.iter().take(PARTITIONS) {
+            let partition = one.partition.to_string();
+            let labels: [&str; 2] = [&one.topic, &partition];
+            if let Some(records) = one.lag {
+                lag.with_label_values(&labels).set(number(records));
+            }
+            age.with_label_values(&labels).set(one.age.unwrap_or_default().as_secs_f64());
+            unsettled.with_label_values(&labels).set(number(one.unsettled));
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "above 2^53 the last digits do not matter")]
+fn number(value: u64) -> f64 {
+    value as f64
+}

@@ -1,0 +1,148 @@
+//! Every metric: name, type, labels, meaning. `docs/metrics.md` shows this table; tests compare it with that page
+//! and with what a scrape holds. Names and labels are for dashboards to rely on.
+
+/// What a metric says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// The whole name, with prefix and unit.
+    pub name: &'static str,
+    /// How its value moves.
+    pub kind: Kind,
+    /// Label names; their values come from closed or bounded sets.
+    pub labels: &'static [&'static str],
+    /// What it says, for people.
+    pub help: &'static str,
+}
+
+/// How a metric's value moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// Observations, counted in buckets.
+    Histogram,
+}
+
+/// All of them, in the order of the way of an event.
+pub const ALL: [&Definition; 26] = [
+    &RECORDS_CONSUMED,
+    &RECORDS_MAPPED,
+    &RECORDS_UNMATCHED,
+    &RECORDS_QUARANTINED,
+    &EVENTS_EMITTED,
+    &PARTITION_LAG,
+    &PARTITION_WATERMARK_AGE,
+    &PARTITION_UNSETTLED,
+    &DELIVERIES,
+    &ATTEMPTS,
+    &ATTEMPT_DURATION,
+    &DELIVERY_AGE,
+    &IN_FLIGHT_ATTEMPTS,
+    &IN_FLIGHT_BYTES,
+    &LANES,
+    &LEDGER_ROWS,
+    &LEDGER_BYTES,
+    &LEDGER_OLDEST,
+    &RETRIES,
+    &DEAD_LETTERS,
+    &BACKPRESSURE,
+    &STORE_FLUSH,
+    &STORE_FREE_BYTES,
+    &CONFIG_GENERATION,
+    &SUBSCRIPTIONS,
+    &BUILD_INFO,
+];
+
+/// Says which build runs; its value is always 1.
+pub(crate) const BUILD_INFO: Definition =
+    gauge("hookline_build_info", &["version", "commit"], "The build that runs; the value is always 1");
+
+pub(crate) const RECORDS_CONSUMED: Definition =
+    counter("hookline_records_consumed_total", &["topic"], "Records admitted from Kafka");
+pub(crate) const RECORDS_MAPPED: Definition =
+    counter("hookline_records_mapped_total", &["topic"], "Records that became at least one integration event");
+pub(crate) const RECORDS_UNMATCHED: Definition =
+    counter("hookline_records_unmatched_total", &["topic"], "Records whose events no subscription asked for");
+pub(crate) const RECORDS_QUARANTINED: Definition = counter(
+    "hookline_records_quarantined_total",
+    &["topic", "reason"],
+    "Records that could not be decoded or mapped, once per mapping",
+);
+pub(crate) const EVENTS_EMITTED: Definition =
+    counter("hookline_events_emitted_total", &["mapping"], "Integration events that a mapping made");
+pub(crate) const PARTITION_LAG: Definition = gauge(
+    "hookline_partition_lag_records",
+    &["topic", "partition"],
+    "Offsets from the watermark to the end of the partition, when last heard of",
+);
+pub(crate) const PARTITION_WATERMARK_AGE: Definition = gauge(
+    "hookline_partition_watermark_age_seconds",
+    &["topic", "partition"],
+    "How long the oldest unsettled record has been open; 0 when none is",
+);
+pub(crate) const PARTITION_UNSETTLED: Definition =
+    gauge("hookline_partition_unsettled", &["topic", "partition"], "Records with deliveries that are not settled");
+pub(crate) const DELIVERIES: Definition = counter(
+    "hookline_deliveries_total",
+    &["outcome"],
+    "What came of deliveries: each attempt is accepted, refused, failed or blocked; one given up is expired or dead",
+);
+pub(crate) const ATTEMPTS: Definition =
+    counter("hookline_attempts_total", &["class"], "HTTP exchanges by status class or cause of failure");
+pub(crate) const ATTEMPT_DURATION: Definition =
+    histogram("hookline_attempt_duration_seconds", "How long an HTTP exchange took, whole");
+pub(crate) const DELIVERY_AGE: Definition =
+    histogram("hookline_delivery_age_seconds", "From the record's timestamp to its acceptance by an endpoint");
+pub(crate) const IN_FLIGHT_ATTEMPTS: Definition =
+    gauge("hookline_in_flight_attempts", &[], "HTTP exchanges that are out now");
+pub(crate) const IN_FLIGHT_BYTES: Definition =
+    gauge("hookline_in_flight_bytes", &[], "Bytes of records that are open, in memory");
+pub(crate) const LANES: Definition = gauge("hookline_lanes", &["state"], "Lanes by state");
+pub(crate) const LEDGER_ROWS: Definition =
+    gauge("hookline_ledger_rows", &[], "Deliveries that failed and wait to be tried again");
+pub(crate) const LEDGER_BYTES: Definition = gauge("hookline_ledger_bytes", &[], "Bytes that these take");
+pub(crate) const LEDGER_OLDEST: Definition =
+    gauge("hookline_ledger_oldest_seconds", &[], "Age of the oldest of these; 0 when there is none");
+pub(crate) const RETRIES: Definition = counter("hookline_retries_total", &[], "Attempts that were not the first");
+pub(crate) const DEAD_LETTERS: Definition =
+    counter("hookline_dead_letters_total", &["reason"], "Deliveries that were given up");
+pub(crate) const BACKPRESSURE: Definition = counter(
+    "hookline_backpressure_seconds_total",
+    &["reason"],
+    "Seconds in which reading of Kafka was paused, and why; reasons may overlap",
+);
+pub(crate) const STORE_FLUSH: Definition =
+    histogram("hookline_store_flush_seconds", "How long it took to make a tick's changes durable");
+pub(crate) const STORE_FREE_BYTES: Definition =
+    gauge("hookline_store_free_bytes", &[], "Free bytes of the disk that holds the store");
+pub(crate) const CONFIG_GENERATION: Definition =
+    gauge("hookline_config_generation", &[], "The generation of the rules in force, from 1");
+pub(crate) const SUBSCRIPTIONS: Definition = gauge("hookline_subscriptions", &["status"], "Subscriptions by status");
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Definition {
+    Definition { name, kind: Kind::Counter, labels, help }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Definition {
+    Definition { name, kind: Kind::Gauge, labels, help }
+}
+
+const fn histogram(name: &'static str, help: &'static str) -> Definition {
+    Definition { name, kind: Kind::Histogram, labels: &[], help }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// The name as the text format writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Reads delivery rows: ledger, dead letters, quarantine; a head, then its body chunk by chunk.
+
+use crate::model::dead_letter::DeadLetter;
+use crate::model::delivery::{LedgerHead, LedgerKey};
+use crate::model::event::IntegrationEvent;
+use crate::model::id::Sid;
+use crate::model::quarantine::Quarantined;
+use crate::store::batch::{self, Batch};
+use crate::store::engine::{self, Engine, Op, Tree};
+use crate::store::error::StoreError;
+use crate::store::key::{self, DEAD, DEAD_BODY, LEDGER, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY};
+use crate::store::row::{self, DeadForm, EventForm, HeadForm, QuarantineForm, RecordForm};
+use crate::store::topics::Topics;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Reads rows of the tree `state`. Every call blocks.
+pub(crate) struct Reader {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) topics: Topics,
+}
+
+// === impl Reader ===
+
+impl Reader {
+    pub(crate) fn ledger_heads(&self) -> Result<Vec<(LedgerKey, LedgerHead)>, StoreError> {
+        let topics = self.topics.names();
+        let mut rows = Vec::new();
+        self.each(&[LEDGER], |key, value| {
+            let topic = key::ledger_topic(key).and_then(|number| topics.get(&number));
+            let at = topic.and_then(|topic| key::read_ledger(key, Arc::clone(topic)));
+            let at = at.ok_or_else(|| StoreError::row(key, "it is no ledger key of ours"))?;
+            rows.push((at, row::read::<HeadForm>(key, value)?.into_head()));
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    pub(crate) fn ledger_event(&self, at: &LedgerKey) -> Result<Option<IntegrationEvent>, StoreError> {
+        let Some(number) = self.topics.find(&at.at.topic) else { return Ok(None) };
+        let key = key::ledger(at, number);
+        let Some(head) = self.engine.get(Tree::State, &key)? else { return Ok(None) };
+        let head = row::read::<HeadForm>(&key, &head)?.into_head();
+        let body = self.body(&key, LEDGER_BODY, head.body_len)?;
+        row::read::<EventForm>(&key, &body)?.into_event(&key).map(Some)
+    }
+
+    pub(crate) fn dead_letters(
+        &self,
+        sid: Option<Sid>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, DeadLetter)>, StoreError> {
+        let prefix = sid.map_or(vec![DEAD], key::dead_of);
+        let after = after.and_then(|id| key::from_id("dead_", DEAD, id)).unwrap_or_default();
+        let mut letters = Vec::new();
+        self.page(&prefix, &after, limit, |key, value| {
+            letters.push((key::to_id("dead_", key), self.read_dead(key, value)?));
+            Ok(())
+        })?;
+        Ok(letters)
+    }
+
+    pub(crate) fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+        let Some(key) = key::from_id("dead_", DEAD, id) else { return Ok(None) };
+        let value = self.engine.get(Tree::State, &key)?;
+        value.map(|value| self.read_dead(&key, &value)).transpose()
+    }
+
+    pub(crate) fn quarantined(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Quarantined)>, StoreError> {
+        let after = after.and_then(|id| key::from_id("quar_", QUARANTINE, id)).unwrap_or_default();
+        let mut rows = Vec::new();
+        self.page(&[QUARANTINE], &after, limit, |key, value| {
+            rows.push((key::to_id("quar_", key), self.read_quarantined(key, value)?));
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    pub(crate) fn quarantined_one(&self, id: &str) -> Result<Option<Quarantined>, StoreError> {
+        let Some(key) = key::from_id("quar_", QUARANTINE, id) else { return Ok(None) };
+        let value = self.engine.get(Tree::State, &key)?;
+        value.map(|value| self.read_quarantined(&key, &value)).transpose()
+    }
+
+    /// What removes the ledger rows and dead letters of the subscriptions that are gone.
+    pub(crate) fn purge(&self, gone: impl Fn(Sid) -> bool) -> Result<Batch, StoreError> {
+        let mut batch = Batch::new();
+        let mut drop_row = |key: &[u8], kind: u8, body_len: u32| {
+            for number in 0..batch::chunks(body_len) {
+                batch.raw(Tree::State, Op::Delete(key::chunk(key, kind, number)));
+            }
+            batch.raw(Tree::State, Op::Delete(key.to_vec()));
+        };
+        self.each(&[LEDGER], |key, value| {
+            if key::ledger_sid(key).is_some_and(&gone) {
+                drop_row(key, LEDGER_BODY, row::read::<HeadForm>(key, value)?.into_head().body_len);
+            }
+            Ok(())
+        })?;
+        self.each(&[DEAD], |key, value| {
+            if key::read_dead(key).is_some_and(|(sid, _)| gone(sid)) {
+                drop_row(key, DEAD_BODY, row::read::<DeadForm>(key, value)?.body_len);
+            }
+            Ok(())
+        })?;
+        Ok(batch)
+    }
+
+    fn read_dead(&self, key: &[u8], value: &[u8]) -> Result<DeadLetter, StoreError> {
+        let who = key::read_dead(key).ok_or_else(|| StoreError::row(key, "it is no dead letter of ours"))?;
+        let form: DeadForm = row::read(key, value)?;
+        let event = self.body(key, DEAD_BODY, form.body_len)?;
+        form.into_letter(key, who, row::read::<EventForm>(key, &event)?.into_event(key)?)
+    }
+
+    fn read_quarantined(&self, key: &[u8], value: &[u8]) -> Result<Quarantined, StoreError> {
+        let form: QuarantineForm = row::read(key, value)?;
+        let record = self.body(key, QUARANTINE_BODY, form.body_len)?;
+        form.into_row(key, row::read::<RecordForm>(key, &record)?.into_record(key)?)
+    }
+
+    fn body(&self, head: &[u8], kind: u8, len: u32) -> Result<Vec<u8>, StoreError> {
+        let mut body = Vec::with_capacity(len as usize);
+        for number in 0..batch::chunks(len) {
+            let chunk = self.engine.get(Tree::State, &key::chunk(head, kind, number))?;
+            body.extend(chunk.ok_or_else(|| StoreError::row(head, format!("chunk {number} is missing")))?);
+        }
+        Ok(body)
+    }
+
+    fn page(
+        &self,
+        prefix: &[u8],
+        after: &[u8],
+        limit: usize,
+        mut row: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut left = limit;
+        engine::each_row(&*self.engine, (Tree::State, prefix), after, |key, value| {
+            if left == 0 {
+                return Ok(ControlFlow::Break(()));
+            }
+            left -= 1;
+            row(key, value).map(ControlFlow::Continue)
+        })
+    }
+
+    fn each(
+        &self,
+        prefix: &[u8],
+        mut row: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let row = |key: &[u8], value: &[u8]| row(key, value).map(ControlFlow::Continue);
+        engine::each_row(&*self.engine, (Tree::State, prefix), &[], row)
+    }
+}

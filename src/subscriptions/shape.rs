@@ -1,0 +1,86 @@
+//! A subscription as the API shows it: every field, in a fixed order, without what is secret.
+
+use crate::model::subscription::{Retry, Subscription, Tenant};
+use crate::yaml::units::show_duration;
+use serde_json::{Map, Value, json};
+
+/// The fields that a user may write; all others are Hookline's.
+pub(crate) const WRITABLE: [&str; 22] = [
+    "tenant",
+    "name",
+    "description",
+    "metadata",
+    "url",
+    "types",
+    "filter",
+    "filters",
+    "format",
+    "transform",
+    "headers",
+    "auth",
+    "signing",
+    "ordering",
+    "start",
+    "timeout",
+    "concurrency",
+    "rate",
+    "batch",
+    "retry",
+    "on_blocked",
+    "verification",
+];
+
+/// The fields that Hookline writes.
+pub(crate) const OURS: [&str; 7] =
+    ["id", "status_reason", "status_since", "declared", "version", "created_at", "updated_at"];
+
+/// Every field of a subscription but its signing secrets; of `auth` only the kind. Fields whose room comes later
+/// have their defaults.
+#[must_use]
+pub fn document(subscription: &Subscription) -> Map<String, Value> {
+    let s = subscription;
+    let document = json!({
+        "id": s.id,
+        "tenant": match &s.tenant {
+            Tenant::None => Value::Null,
+            tenant @ (Tenant::One(_) | Tenant::All) => Value::String(tenant.to_string()),
+        },
+        "name": s.name,
+        "description": s.description,
+        "metadata": s.metadata,
+        "url": s.url.as_str(),
+        "types": s.types,
+        "filter": s.filter,
+        "filters": null,
+        "format": s.format.as_str(),
+        "transform": null,
+        "headers": s.headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect::<Map<_, _>>(),
+        "auth": s.auth.as_ref().map(|auth| json!({ "kind": auth.kind() })),
+        "signing": { "scheme": s.signing.as_str() },
+        "ordering": "none",
+        "start": "now",
+        "timeout": s.timeout.map(show_duration),
+        "concurrency": s.concurrency,
+        "rate": null,
+        "batch": null,
+        "retry": s.retry.as_ref().map(retry),
+        "on_blocked": null,
+        "verification": "none",
+        "status": s.status.state.as_str(),
+        "status_reason": s.status.reason,
+        "status_since": s.status.since.to_string(),
+        "declared": s.declared,
+        "version": s.version,
+        "created_at": s.created.to_string(),
+        "updated_at": s.updated.to_string(),
+    });
+    match document {
+        Value::Object(fields) => fields,
+        _ => unreachable!("the document is written as an object"),
+    }
+}
+
+fn retry(retry: &Retry) -> Value {
+    let schedule: Vec<String> = retry.schedule.iter().map(|wait| show_duration(*wait)).collect();
+    json!({ "schedule": schedule, "max_age": show_duration(retry.max_age), "jitter": retry.jitter })
+}

@@ -1,0 +1,64 @@
+//! What requests work with: the rooms they ask, who may ask, what must not be cut off half-way.
+
+use crate::egress::guard::Guard;
+use crate::metrics::Metrics;
+use crate::runtime::status::Board;
+use crate::store::Store;
+use crate::subscriptions::Directory;
+use crate::web::api::idempotency::Kept;
+use crate::web::auth::Tokens;
+use std::sync::Arc;
+use tokio::task::JoinError;
+use tokio_util::task::TaskTracker;
+
+/// The rooms that requests ask.
+#[derive(Clone)]
+pub struct State {
+    /// All subscriptions.
+    pub directory: Arc<Directory>,
+    /// What is durable.
+    pub store: Store,
+    /// What the loops report.
+    pub board: Board,
+    /// What was counted.
+    pub metrics: Metrics,
+    /// Which endpoints may be called.
+    pub guard: Guard,
+}
+
+/// Everything the API works with.
+pub(crate) struct Api {
+    /// The rooms it asks.
+    pub(crate) state: State,
+    /// Who may ask.
+    pub(crate) tokens: Tokens,
+    /// Answers that are given again.
+    pub(crate) kept: Kept,
+    changes: TaskTracker,
+}
+
+// === impl Api ===
+
+impl Api {
+    pub(crate) fn new(state: State, tokens: Tokens) -> Arc<Self> {
+        Arc::new(Self { state, tokens, kept: Kept::default(), changes: TaskTracker::new() })
+    }
+
+    /// Does `change` to its end although the client may hang up: half a change would be in the store and not in
+    /// memory.
+    ///
+    /// # Errors
+    /// It panicked.
+    pub(crate) async fn unbroken<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
+        self.changes.spawn(change).await
+    }
+
+    /// Waits for changes that are under way.
+    pub(crate) async fn settled(&self) {
+        self.changes.close();
+        self.changes.wait().await;
+    }
+}

@@ -1,0 +1,77 @@
+//! What all lanes hold together, for `/v1/status` and for the gauges of a scrape.
+
+use crate::metrics::gauges::{Gauges, PartitionGauges};
+use crate::model::subscription;
+use crate::model::time::Timestamp;
+use crate::runtime::clock;
+use crate::runtime::status::Report;
+use crate::subscriptions::Directory;
+use crate::web::state::State;
+
+/// What all lanes hold together. Every subscription has one lane; so far its state is that of the subscription.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Subscriptions by status.
+    pub(crate) subscriptions: Vec<(&'static str, u64)>,
+    /// Attempts that are out.
+    pub(crate) in_flight: u64,
+    /// First attempts that wait.
+    pub(crate) queued: u64,
+    /// Ledger rows.
+    pub(crate) rows: u64,
+    /// Bytes of these.
+    pub(crate) bytes: u64,
+    /// When the oldest of these was first attempted or parked.
+    pub(crate) oldest: Option<Timestamp>,
+}
+
+// === impl Totals ===
+
+impl Totals {
+    /// Counts; takes each lane's lock for a moment.
+    pub(crate) fn of(directory: &Directory) -> Self {
+        let mut totals = Self::default();
+        let mut by_state = subscription::State::ALL.map(|state| (state, 0));
+        for entry in directory.snapshot().iter() {
+            let state = entry.subscription.status.state;
+            by_state.iter_mut().filter(|(other, _)| *other == state).for_each(|(_, count)| *count += 1);
+            let (counts, oldest) = entry.cell.act(|lane, _| (lane.counts(), lane.ledger_oldest()));
+            totals.in_flight += counts.in_flight as u64;
+            totals.queued += counts.queued as u64;
+            totals.rows += counts.rows as u64;
+            totals.bytes += counts.bytes;
+            totals.oldest = [totals.oldest, oldest].into_iter().flatten().min();
+        }
+        totals.subscriptions = by_state.map(|(state, count)| (state.as_str(), count)).into();
+        totals
+    }
+}
+
+/// The gauges of a scrape. Blocks for a moment: the disk is asked for its free space.
+pub(crate) fn gauges(state: &State) -> Gauges {
+    let (report, totals, now) = (state.board.read(), Totals::of(&state.directory), clock::now());
+    Gauges {
+        partitions: partitions(&report, now),
+        in_flight_bytes: state.directory.hands().partitions.bytes(),
+        lanes: totals.subscriptions.clone(),
+        ledger_rows: totals.rows,
+        ledger_bytes: totals.bytes,
+        ledger_oldest: totals.oldest.map(|oldest| now.since(oldest)),
+        store_free_bytes: state.store.free_bytes(),
+        config_generation: report.generation,
+        subscriptions: totals.subscriptions,
+    }
+}
+
+fn partitions(report: &Report, now: Timestamp) -> Vec<PartitionGauges> {
+    let one = |(at, partition): (&crate::model::record::TopicPartition, &crate::runtime::status::PartitionReport)| {
+        PartitionGauges {
+            topic: at.topic.clone(),
+            partition: at.partition,
+            lag: partition.end.map(|end| u64::try_from(end - partition.watermark).unwrap_or(0)),
+            age: partition.oldest.map(|oldest| now.since(oldest)),
+            unsettled: partition.unsettled as u64,
+        }
+    };
+    report.partitions.iter().map(one).collect()
+}
