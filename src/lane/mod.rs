@@ -43,7 +43,8 @@ mod world;
 
 #[cfg(test)]
 mod tests {
-    use crate::lane::world::{Step, World, settings};
+    use crate::lane::world::drive::World;
+    use crate::lane::world::log::{Step, settings};
     use crate::model::subscription::Ordering;
     use proptest::prelude::*;
 
@@ -61,14 +62,14 @@ mod tests {
             3 => p.clone().prop_map(Step::Commit),
             6 => (p.clone(), 1..4usize).prop_map(|(p, records)| Step::Scan(p, records)),
             1 => p.clone().prop_map(Step::Strand),
-            3 => p.clone().prop_map(Step::Join),
+            5 => p.clone().prop_map(Step::Join),
             1 => (0..6usize).prop_map(Step::Kill),
             1 => p.clone().prop_map(Step::Stop),
             1 => p.clone().prop_map(Step::Close),
             1 => p.clone().prop_map(Step::Lose),
             1 => Just(Step::Pause),
             2 => Just(Step::Resume),
-            1 => Just(Step::Shed),
+            2 => Just(Step::Shed),
             1 => (p, 0..4i64, 1..5i64).prop_map(|(p, from, length)| Step::Replay(p, from, length)),
         ]
     }

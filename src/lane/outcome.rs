@@ -278,3 +278,159 @@ fn asked_to_wait(outcome: &Outcome, now: Timestamp) -> Option<Timestamp> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::lane::world::log::{at, settings, status};
+    use crate::lane::world::solo::Solo;
+    use crate::model::outcome::RetryAfter::{Absent, Seconds};
+    use crate::model::subscription::Ordering;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::lane::gate::Gate;
+    use crate::lane::settings::DeliverySettings;
+    use crate::lane::signal::What;
+    use crate::model::subscription::OnBlocked;
+
+    #[test]
+    fn what_is_accepted_at_once_is_never_written() {
+        for ordering in Ordering::ALL {
+            let mut solo = Solo::new(settings(ordering, 0));
+            solo.offer(1, &[1, 2]);
+            for (attempt, _) in solo.starts() {
+                solo.finish(attempt, status(204, Absent));
+            }
+            assert_eq!((solo.settled.as_slice(), solo.writes.len()), (&[1, 1][..], 0));
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_parked_and_tried_again_when_it_is_due_and_durable() {
+        let mut solo = Solo::new(settings(Ordering::None, 0));
+        solo.offer(1, &[0]);
+        let start = solo.start().unwrap();
+        solo.finish(start.attempt, status(500, Absent));
+        let due = solo.time().after(Duration::from_secs(2));
+        assert!(
+            matches!(solo.changes().next(), Some(Change::Park(_, head, _)) if head.due == due && head.attempts == 1)
+        );
+        assert!(solo.settled.is_empty(), "INV-3");
+        solo.now += 3_000;
+        assert!(solo.start().is_none(), "the row cannot be read before it is durable");
+        solo.now -= 3_000;
+        solo.flush();
+        assert_eq!(solo.settled, [1]);
+        assert_eq!(solo.lane.wake_at(solo.time()), Some(due));
+        solo.now += 1_999;
+        assert!(solo.start().is_none());
+        solo.now += 1;
+        assert!(matches!(solo.start().unwrap().what, What::Retry(_)));
+    }
+
+    #[test]
+    fn a_gone_endpoint_is_disabled_and_what_is_queued_is_owed() {
+        let mut solo = Solo::new(settings(Ordering::None, 0));
+        (1..=3).for_each(|offset| solo.offer(offset, &[0]));
+        let start = solo.start().unwrap();
+        solo.finish(start.attempt, status(410, Absent));
+        assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::Disable(Disabling::Gone))));
+        assert_eq!(solo.lane.gate(), Gate::Shut(Shut::Disabled));
+        solo.flush();
+        assert_eq!((solo.settled.len(), solo.lane.counts().rows, solo.lane.counts().behind), (3, 1, 1));
+        solo.wait(1_000_000);
+        assert!(solo.start().is_none(), "not even a probe");
+    }
+
+    #[test]
+    fn an_endpoint_that_fails_for_disable_after_is_disabled() {
+        let disable_after = Some(Duration::from_secs(60));
+        let mut solo = Solo::new(DeliverySettings { disable_after, ..settings(Ordering::None, 0) });
+        for (offset, (wait, code)) in (1..).zip([(0, 500), (30_000, 200), (30_000, 500), (59_000, 500)]) {
+            solo.now += wait;
+            solo.offer(offset, &[0]);
+            let (attempt, _) = solo.starts().pop().unwrap();
+            solo.finish(attempt, status(code, Absent));
+            assert!(!solo.effects.iter().any(|effect| matches!(effect, Effect::Disable(_))), "{offset}");
+        }
+        solo.now += 1_000;
+        solo.offer(9, &[0]);
+        let (attempt, _) = solo.starts().pop().unwrap();
+        solo.finish(attempt, status(500, Absent));
+        assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::Disable(Disabling::Failing))));
+    }
+
+    #[test]
+    fn a_dead_delivery_keeps_its_key_busy_until_that_is_durable() {
+        let mut solo = Solo::new(settings(Ordering::Key, 0));
+        (1..=2).for_each(|offset| solo.offer(offset, &[1]));
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.finish(attempt, status(415, Absent));
+        assert!(solo.starts().is_empty());
+        solo.flush();
+        assert_eq!(solo.starts()[0].1, [2]);
+        assert_eq!(solo.lane.counts().rows, 0);
+    }
+
+    #[test]
+    fn when_a_key_blocks_and_the_ledger_is_full_its_head_is_given_up_where_that_is_asked_for() {
+        for (on_blocked, buries) in [(OnBlocked::Wait, false), (OnBlocked::DeadLetter, true)] {
+            let mut solo = Solo::new(DeliverySettings { on_blocked, queue: 9, ..settings(Ordering::Key, 0) });
+            (1..=6).for_each(|offset| solo.offer(offset, &[1]));
+            let (attempt, _) = solo.starts()[0].clone();
+            solo.finish(attempt, status(500, Absent));
+            assert_eq!(solo.lane.gate(), Gate::Shut(Shut::LedgerFull));
+            solo.flush();
+            let start = solo.start();
+            assert_eq!(start.is_some(), buries);
+            let Some(start) = start else { continue };
+            assert!(matches!(&start.what, What::Bury(key) if key.offset == 1));
+            let event = crate::lane::world::log::event(0, 1, (0, 1));
+            solo.act(|lane, turn| lane.buried(start.attempt, event, turn));
+            let dying = solo
+                .changes()
+                .find_map(|change| if let Change::Dead(_, _, dying) = change { Some(dying) } else { None });
+            assert!(dying.is_some_and(|dying| dying.reason == DeadReason::Blocked && dying.last.is_some()));
+        }
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_blocks_its_key_and_nothing_else() {
+        let mut solo = Solo::new(settings(Ordering::Key, 0));
+        solo.offer(1, &[1]);
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.finish(attempt, status(500, Absent));
+        solo.flush();
+        solo.wait(2_500);
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.act(|lane, turn| lane.unreadable(attempt, turn));
+        solo.offer(2, &[1, 2]);
+        solo.flush();
+        solo.wait(2_500);
+        let starts = solo.starts();
+        assert_eq!((starts.len(), solo.lane.counts().in_flight), (1, 1), "key 2 goes, key 1 waits");
+    }
+
+    #[test]
+    fn an_open_breaker_detaches_and_probes_once_then_the_slots_come_back() {
+        let mut solo = Solo::new(DeliverySettings { queue: 9, ..settings(Ordering::None, 0) });
+        (1..=6).for_each(|offset| solo.offer(offset, &[0]));
+        for (attempt, _) in solo.starts() {
+            solo.finish(attempt, status(500, Absent));
+        }
+        assert_eq!(solo.lane.gate(), Gate::Shut(Shut::Breaker));
+        assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::News(News::Failing))));
+        solo.offer(7, &[0]);
+        solo.flush();
+        let counts = solo.lane.counts();
+        assert_eq!((counts.queued, counts.rows, counts.behind, solo.settled.len()), (0, 3, 1, 7));
+        solo.wait(999);
+        assert!(solo.start().is_none());
+        solo.wait(1);
+        let probes = solo.starts();
+        assert_eq!(probes.len(), 1, "one probe at a time, due or not");
+        solo.finish(probes[0].0, status(200, Absent));
+        assert_eq!(solo.lane.gate(), Gate::HalfOpen(1));
+        assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::Read)), "its reader may come");
+    }
+}

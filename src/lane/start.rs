@@ -251,3 +251,170 @@ impl Lane {
         self.breaker.pass() == Pass::None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::lane::world::log::{at, settings, status};
+    use crate::lane::world::solo::Solo;
+    use crate::model::outcome::RetryAfter::{Absent, Seconds};
+    use crate::model::subscription::Ordering;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::lane::settings::DeliverySettings;
+    use crate::lane::signal::PlaceKey;
+    use crate::model::cursor::{BehindReason, CursorMode, CursorRow};
+    use crate::model::subscription::Batching;
+
+    fn roomy() -> DeliverySettings {
+        let settings = settings(Ordering::None, 0);
+        let breaker = crate::lane::settings::BreakerSettings::default();
+        DeliverySettings { queue: 100, concurrency: 4, ledger_rows: 100, breaker, ..settings }
+    }
+
+    #[test]
+    fn retries_leave_half_of_the_slots_to_fresh_work_and_take_all_without() {
+        for (fresh, expected) in [(4, 2), (0, 4)] {
+            let mut solo = Solo::new(roomy());
+            (0..4).for_each(|offset| solo.offer(offset, &[0]));
+            for (attempt, _) in solo.starts() {
+                solo.finish(attempt, status(500, Absent));
+            }
+            solo.flush();
+            solo.wait(2_500);
+            (10..10 + fresh).for_each(|offset| solo.offer(offset, &[0]));
+            let retries = solo.starts().iter().filter(|(_, offsets)| offsets[0] < 10).count();
+            assert_eq!(retries, expected);
+        }
+    }
+
+    #[test]
+    fn with_a_single_slot_retries_and_fresh_work_take_turns() {
+        let mut solo = Solo::new(DeliverySettings { concurrency: 1, ..roomy() });
+        (0..3).for_each(|offset| solo.offer(offset, &[0]));
+        for _ in 0..3 {
+            let (attempt, _) = solo.starts()[0].clone();
+            solo.finish(attempt, status(500, Absent));
+        }
+        solo.flush();
+        solo.wait(2_500);
+        (10..13).for_each(|offset| solo.offer(offset, &[0]));
+        let mut fresh = Vec::new();
+        for _ in 0..6 {
+            let (attempt, offsets) = solo.starts()[0].clone();
+            fresh.push(offsets[0] >= 10);
+            solo.finish(attempt, status(200, Absent));
+        }
+        assert_eq!(fresh.iter().filter(|fresh| **fresh).count(), 3);
+        assert!(fresh[..4].iter().any(|fresh| *fresh) && fresh[..4].iter().any(|fresh| !*fresh), "{fresh:?}");
+    }
+
+    #[test]
+    fn a_replay_has_a_quarter_of_the_slots() {
+        let mut solo = Solo::new(roomy());
+        let (mode, near, since, reason) = (CursorMode::Behind, None, solo.time(), BehindReason::Replay);
+        let row = CursorRow { mode, offset: 0, near, since, reason, to: Some(9) };
+        let key = PlaceKey { at: at(0), stream: 5 };
+        solo.offer(10, &[0]);
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.finish(attempt, status(200, Absent));
+        solo.act(|lane, turn| lane.begin(key.clone(), (1, row), turn));
+        for offset in 0..5 {
+            let events = vec![crate::lane::world::log::event(0, offset, (0, 0))];
+            solo.act(|lane, turn| lane.scan_offer(&key, (offset, events), turn));
+        }
+        assert_eq!(solo.starts().len(), 1, "even when nothing else is to do, so that live events find slots");
+    }
+
+    #[test]
+    fn retry_after_holds_the_whole_lane_and_the_lane_knows_until_when() {
+        let mut solo = Solo::new(roomy());
+        (0..2).for_each(|offset| solo.offer(offset, &[0]));
+        let first = solo.start().unwrap();
+        solo.finish(first.attempt, status(429, Seconds(Duration::from_secs(3))));
+        assert!(solo.starts().is_empty() && !solo.lane.wants_runner(0, solo.time()));
+        let until = solo.time().after(Duration::from_secs(3));
+        assert_eq!(solo.lane.next_start(solo.time()).map(|at| at.max(solo.lane.hold.unwrap())), Some(until));
+        assert!(solo.lane.wake_at(solo.time()).unwrap() <= until);
+        solo.now += 2_999;
+        assert!(solo.start().is_none());
+        solo.now += 1;
+        assert!(solo.lane.wants_runner(0, solo.time()) && solo.start().is_some());
+    }
+
+    #[test]
+    fn a_rate_limit_spreads_attempts_and_the_lane_knows_when_the_next_may_go() {
+        let mut solo = Solo::new(DeliverySettings { rate: Some(2), ..roomy() });
+        (0..4).for_each(|offset| solo.offer(offset, &[0]));
+        assert_eq!(solo.starts().len(), 1);
+        assert!(!solo.lane.wants_runner(1, solo.time()));
+        assert_eq!(solo.lane.wake_at(solo.time()), Some(solo.time().after(Duration::from_millis(500))));
+        solo.now += 500;
+        assert_eq!(solo.starts().len(), 1);
+    }
+
+    fn batching(max_wait: u64) -> DeliverySettings {
+        let max_wait = Duration::from_millis(max_wait);
+        DeliverySettings { batch: Some(Batching { max_events: 3, max_bytes: 1_000, max_wait }), ..roomy() }
+    }
+
+    #[test]
+    fn a_batch_goes_when_it_is_full_or_its_first_has_waited() {
+        let mut solo = Solo::new(batching(800));
+        (0..2).for_each(|offset| solo.offer(offset, &[0]));
+        assert!(solo.starts().is_empty());
+        assert_eq!(solo.lane.wake_at(solo.time()), Some(solo.time().after(Duration::from_millis(800))));
+        (2..4).for_each(|offset| solo.offer(offset, &[0]));
+        assert_eq!(solo.starts().into_iter().map(|(_, offsets)| offsets).collect::<Vec<_>>(), [[0, 1, 2]]);
+        solo.now += 800;
+        assert_eq!(solo.starts()[0].1, [3]);
+    }
+
+    #[test]
+    fn a_batch_ends_at_its_bytes_but_takes_one_of_any_size() {
+        let mut solo = Solo::new(batching(0));
+        let size = u64::from(crate::lane::world::log::event(0, 0, (0, 0)).size());
+        let batch = |max_bytes| Some(Batching { max_bytes, ..solo.lane.settings.batch.unwrap() });
+        let settings = [size * 2, 1].map(|bytes| DeliverySettings { batch: batch(bytes), ..roomy() });
+        for (settings, expected) in settings.into_iter().zip([vec![0, 1], vec![2]]) {
+            solo.act(|lane, turn| lane.configure(settings, turn));
+            if solo.lane.queued() == 0 {
+                (0..3).for_each(|offset| solo.offer(offset, &[0]));
+            }
+            assert_eq!(solo.start().map(|start| offsets(start.what)), Some(expected));
+        }
+    }
+
+    fn offsets(what: What) -> Vec<i64> {
+        match what {
+            What::First(event) => vec![event.event.origin.offset],
+            What::Batch(events) => events.iter().map(|event| event.event.origin.offset).collect(),
+            What::Retry(key) | What::Bury(key) => vec![key.offset],
+        }
+    }
+
+    #[test]
+    fn a_batch_that_failed_is_tried_again_one_by_one_and_what_is_too_large_for_a_batch_may_fit_alone() {
+        let mut solo = Solo::new(batching(0));
+        (0..3).for_each(|offset| solo.offer(offset, &[0]));
+        let (attempt, offsets) = solo.starts()[0].clone();
+        assert_eq!(offsets.len(), 3);
+        solo.finish(attempt, status(413, Absent));
+        solo.flush();
+        assert_eq!((solo.lane.counts().rows, solo.settled.len()), (3, 3));
+        solo.wait(2_500);
+        assert!(solo.starts().iter().all(|(_, offsets)| offsets.len() == 1));
+    }
+
+    #[test]
+    fn with_order_several_of_a_key_ride_in_one_batch_and_the_next_waits_for_it() {
+        let mut solo = Solo::new(DeliverySettings { ordering: Ordering::Key, ..batching(0) });
+        for (offset, key) in (0..).zip([1, 1, 2, 1]) {
+            solo.offer(offset, &[key]);
+        }
+        let starts = solo.starts();
+        assert_eq!(starts.iter().map(|(_, offsets)| offsets.clone()).collect::<Vec<_>>(), [[0, 1, 2]]);
+        solo.finish(starts[0].0, status(200, Absent));
+        assert_eq!(solo.starts()[0].1, [3]);
+    }
+}
