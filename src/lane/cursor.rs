@@ -188,3 +188,106 @@ impl Place {
         held.into_iter().flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::world::log::{at, settings, status};
+    use crate::lane::world::solo::{Solo, main};
+    use crate::model::outcome::RetryAfter::Absent;
+    use crate::model::subscription::Ordering;
+
+    use crate::lane::signal::Joined;
+
+    #[test]
+    fn inv_13_what_is_out_for_settle_within_is_parked_while_its_attempt_goes_on() {
+        let mut solo = Solo::new(settings(Ordering::None, 0));
+        solo.offer(1, &[0]);
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.wait(4_999);
+        assert!(solo.writes.is_empty());
+        solo.wait(1);
+        solo.flush();
+        assert_eq!(solo.settled, [1]);
+        solo.now += 9_000;
+        assert!(solo.start().is_none(), "INV-6: its row is busy");
+        solo.finish(attempt, status(200, Absent));
+        assert!(matches!(solo.changes().next(), Some(Change::Unpark(..))));
+        solo.flush();
+        assert_eq!((solo.settled.len(), solo.lane.counts().rows), (1, 0), "it settles once");
+    }
+
+    #[test]
+    fn inv_13_what_is_queued_for_settle_within_is_left_to_the_cursor() {
+        let mut solo = Solo::new(settings(Ordering::None, 0));
+        (1..=3).for_each(|offset| solo.offer(offset, &[0]));
+        solo.starts();
+        (4..=5).for_each(|offset| solo.offer(offset, &[0]));
+        solo.wait(5_000);
+        assert_eq!((solo.lane.queued(), solo.cursor()), (0, Some((CursorMode::Behind, 4))));
+        solo.flush();
+        assert_eq!(solo.settled.len(), 5);
+    }
+
+    #[test]
+    fn the_cursor_follows_the_lowest_delivery_that_has_no_row() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
+        (5..8).for_each(|offset| {
+            solo.scan(offset, &[0]);
+        });
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.wait(1_000);
+        assert_eq!(solo.cursor(), Some((CursorMode::Behind, 5)));
+        solo.finish(attempt, status(200, Absent));
+        solo.starts();
+        solo.wait(1_000);
+        assert_eq!(solo.cursor(), Some((CursorMode::Behind, 6)), "6 and 7 are out");
+    }
+
+    #[test]
+    fn the_row_says_live_when_all_below_is_settled_and_goes_only_when_a_commit_tells_as_much() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
+        solo.scan(5, &[0]);
+        solo.scan(6, &[0]);
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.finish(attempt, status(200, Absent));
+        let out = solo.starts();
+        assert_eq!(solo.act(|lane, turn| lane.join(&at(0), 7, turn)), Joined::Live);
+        solo.wait(1_000);
+        assert_eq!(solo.cursor(), Some((CursorMode::Behind, 5)), "6 is out still");
+        for (attempt, _) in out {
+            solo.finish(attempt, status(200, Absent));
+        }
+        solo.wait(1_000);
+        assert_eq!(solo.cursor(), Some((CursorMode::Live, 7)));
+        solo.act(|lane, turn| lane.committed(&at(0), 7, turn));
+        assert!(solo.cursor().is_some(), "not before it is durable");
+        solo.flush();
+        assert_eq!(solo.cursor(), None, "the commit came first");
+
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 9);
+        solo.act(|lane, turn| lane.join(&at(0), 5, turn));
+        solo.wait(1_000);
+        solo.flush();
+        for committed in [5, 8] {
+            solo.act(|lane, turn| lane.committed(&at(0), committed, turn));
+            solo.wait(1_000);
+            assert_eq!(solo.cursor(), Some((CursorMode::Live, 9)));
+        }
+        solo.act(|lane, turn| lane.committed(&at(0), 9, turn));
+        assert_eq!(solo.cursor(), None);
+    }
+
+    #[test]
+    fn what_retention_took_is_one_dead_range_in_one_batch_with_the_cursor() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
+        solo.scan(5, &[0]);
+        solo.act(|lane, turn| lane.overtaken(&main(), 20, turn));
+        let [write] = &solo.writes[..] else { panic!("{:?}", solo.writes) };
+        let [Change::Lost(range), Change::Cursor(_, row)] = &write.changes[..] else { panic!("{write:?}") };
+        assert_eq!((range.from, range.to, row.offset), (6, 20, 5), "5 is in memory, and will be delivered");
+        assert!(solo.lane.riders().iter().all(|rider| rider.next == 20));
+        solo.act(|lane, turn| lane.overtaken(&main(), 20, turn));
+        assert_eq!(solo.writes.len(), 1, "once");
+    }
+}

@@ -127,3 +127,102 @@ impl Lane {
 fn rider(place: &Place, next: i64) -> Rider {
     Rider { place: place.key.clone(), next, to: place.to, since: place.since }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::world::log::{at, settings, status};
+    use crate::lane::world::solo::{Solo, main};
+    use crate::model::outcome::RetryAfter::Absent;
+    use crate::model::subscription::Ordering;
+
+    fn join(solo: &mut Solo, position: i64) -> Joined {
+        solo.act(|lane, turn| lane.join(&at(0), position, turn))
+    }
+
+    #[test]
+    fn inv_7_what_is_held_starts_only_when_the_reader_has_come_to_the_agreed_offset() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
+        assert_eq!(join(&mut solo, 7), Joined::Holding);
+        solo.offer(7, &[0]);
+        assert!(solo.starts().is_empty());
+        assert_eq!(solo.scan(5, &[0]), Ride::On);
+        let first = solo.starts();
+        assert_eq!((first.len(), &first[0].1), (1, &vec![5]));
+        solo.finish(first[0].0, status(200, Absent));
+        assert_eq!(solo.scan(6, &[0]), Ride::Live, "the reader is there");
+        let offsets = solo.starts().into_iter().flat_map(|(_, offsets)| offsets).collect::<Vec<_>>();
+        assert_eq!(offsets, [6, 7]);
+        assert_eq!(solo.lane.counts().live, 1);
+    }
+
+    #[test]
+    fn a_gap_or_the_end_brings_the_reader_to_the_agreed_offset_too() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
+        join(&mut solo, 7);
+        assert_eq!(solo.act(|lane, turn| lane.passed(&main(), 6, turn)), Ride::On);
+        assert_eq!(solo.scan(9, &[0]), Ride::Live, "intake brings that one");
+        assert_eq!(solo.lane.queued(), 0);
+    }
+
+    #[test]
+    fn a_hold_that_is_full_or_old_calls_the_join_off_and_the_next_one_waits_longer() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
+        join(&mut solo, 7);
+        (7..11).for_each(|offset| solo.offer(offset, &[0]));
+        assert_eq!((solo.lane.counts().behind, solo.settled.len()), (1, 4), "the cursor stands before them");
+        assert_eq!(join(&mut solo, 11), Joined::NotYet);
+        solo.now += 1_000;
+        assert_eq!(join(&mut solo, 11), Joined::Holding);
+        solo.offer(11, &[0]);
+        solo.wait(5_000);
+        assert_eq!((solo.lane.counts().behind, solo.settled.len()), (1, 5), "INV-13");
+        solo.now += 1_999;
+        assert_eq!(join(&mut solo, 12), Joined::NotYet);
+        solo.now += 1;
+        assert_eq!(join(&mut solo, 12), Joined::Holding);
+    }
+
+    #[test]
+    fn a_place_far_behind_or_with_a_full_queue_does_not_ask() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
+        assert_eq!(join(&mut solo, 1_006), Joined::NotYet);
+        (5..8).for_each(|offset| assert_eq!(solo.scan(offset, &[0]), Ride::On));
+        assert_eq!(join(&mut solo, 8), Joined::NotYet);
+    }
+
+    #[test]
+    fn ahead_of_intake_no_reader_is_needed_and_what_is_below_is_settled() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 9);
+        assert_eq!(join(&mut solo, 5), Joined::Live);
+        solo.offer(5, &[0, 0]);
+        assert_eq!((solo.settled.len(), solo.lane.queued()), (2, 0));
+        solo.offer(9, &[0]);
+        assert_eq!((solo.settled.len(), solo.lane.queued()), (2, 1));
+    }
+
+    #[test]
+    fn what_is_held_is_never_parked() {
+        let mut solo = Solo::behind(settings(Ordering::Key, 0), 5);
+        assert_eq!(solo.scan(5, &[1]), Ride::On);
+        join(&mut solo, 7);
+        solo.offer(7, &[1]);
+        solo.act(|lane, turn| lane.shed(turn));
+        assert_eq!((solo.lane.counts().rows, solo.cursor().map(|(_, offset)| offset)), (0, Some(5)));
+        solo.flush();
+        assert_eq!(solo.settled, [7]);
+    }
+
+    #[test]
+    fn a_rider_gets_off_where_the_lane_is_full_and_comes_back_when_its_queue_is_half_empty() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
+        (5..8).for_each(|offset| assert_eq!(solo.scan(offset, &[0]), Ride::On));
+        assert_eq!(solo.scan(8, &[0]), Ride::Off);
+        assert!(solo.lane.riders().is_empty());
+        while solo.lane.queued() > 1 {
+            let (attempt, _) = solo.starts()[0].clone();
+            solo.finish(attempt, status(200, Absent));
+        }
+        assert!(solo.lane.riders().iter().all(|rider| rider.next == 8) && solo.lane.riders().len() == 1);
+    }
+}

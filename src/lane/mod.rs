@@ -48,7 +48,8 @@ mod tests {
     use crate::model::subscription::Ordering;
     use proptest::prelude::*;
 
-    fn step() -> impl Strategy<Value = Step> {
+    /// Steps of a mood: much death, or much joining, or neither.
+    fn step(kill: u32, join: u32) -> impl Strategy<Value = Step> {
         let p = 0..3usize;
         prop_oneof![
             10 => p.clone().prop_map(Step::Admit),
@@ -62,8 +63,8 @@ mod tests {
             3 => p.clone().prop_map(Step::Commit),
             6 => (p.clone(), 1..4usize).prop_map(|(p, records)| Step::Scan(p, records)),
             1 => p.clone().prop_map(Step::Strand),
-            5 => p.clone().prop_map(Step::Join),
-            1 => (0..6usize).prop_map(Step::Kill),
+            join => p.clone().prop_map(Step::Join),
+            kill => (0..6usize).prop_map(Step::Kill),
             1 => p.clone().prop_map(Step::Stop),
             1 => p.clone().prop_map(Step::Close),
             1 => p.clone().prop_map(Step::Lose),
@@ -72,6 +73,11 @@ mod tests {
             2 => Just(Step::Shed),
             1 => (p, 0..4i64, 1..5i64).prop_map(|(p, from, length)| Step::Replay(p, from, length)),
         ]
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let moods = prop_oneof![Just((1, 3)), Just((6, 3)), Just((1, 15)), Just((4, 12))];
+        moods.prop_flat_map(|(kill, join)| prop::collection::vec(step(kill, join), 1..180))
     }
 
     fn logs() -> impl Strategy<Value = Vec<Vec<Vec<u8>>>> {
@@ -98,21 +104,21 @@ mod tests {
 
         #[test]
         fn with_order_per_key_nothing_is_lost_and_order_is_kept(
-            variant in 0..8u8, logs in logs(), steps in prop::collection::vec(step(), 1..150),
+            variant in 0..8u8, logs in logs(), steps in steps(),
         ) {
             run(Ordering::Key, variant, logs, steps);
         }
 
         #[test]
         fn order_may_be_asked_for_and_given_up_at_any_time(
-            variant in 0..8u8, logs in logs(), steps in prop::collection::vec(prop_oneof![12 => step(), 1 => Just(Step::Reorder)], 1..150),
+            variant in 0..8u8, logs in logs(), steps in prop::collection::vec(prop_oneof![12 => step(3, 6), 1 => Just(Step::Reorder)], 1..180),
         ) {
             run(Ordering::None, variant, logs, steps);
         }
 
         #[test]
         fn without_order_nothing_is_lost(
-            variant in 0..8u8, logs in logs(), steps in prop::collection::vec(step(), 1..150),
+            variant in 0..8u8, logs in logs(), steps in steps(),
         ) {
             run(Ordering::None, variant, logs, steps);
         }

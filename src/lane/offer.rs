@@ -229,3 +229,89 @@ pub(crate) fn reason(shut: Shut) -> BehindReason {
         Shut::Changing => BehindReason::Starting,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::world::log::{at, settings, status};
+    use crate::lane::world::solo::Solo;
+    use crate::model::outcome::RetryAfter::Absent;
+    use crate::model::subscription::Ordering;
+
+    use crate::lane::settings::DeliverySettings;
+    use crate::lane::signal::Change;
+    use crate::model::cursor::CursorMode;
+
+    #[test]
+    fn a_full_queue_detaches_and_an_empty_one_takes_any_group() {
+        let mut solo = Solo::new(settings(Ordering::None, 0));
+        solo.offer(1, &[0; 5]);
+        assert_eq!(solo.lane.queued(), 5);
+        solo.offer(2, &[0]);
+        assert_eq!((solo.lane.queued(), solo.cursor()), (0, Some((CursorMode::Behind, 1))), "nothing was tried yet");
+        assert!(solo.settled.is_empty(), "INV-3");
+        solo.offer(3, &[0, 0]);
+        solo.flush();
+        assert_eq!((solo.settled.len(), solo.lane.counts().rows), (8, 0), "no rows: the log has them");
+        solo.offer(4, &[0]);
+        assert_eq!(solo.settled.len(), 9, "the cursor is durable: at once");
+    }
+
+    #[test]
+    fn a_follower_of_a_parked_key_is_parked_behind_it_and_other_keys_go_on() {
+        let mut solo = Solo::new(settings(Ordering::Key, 0));
+        solo.offer(1, &[1]);
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.finish(attempt, status(500, Absent));
+        solo.offer(2, &[1, 2]);
+        let parked = solo.changes().filter(|change| matches!(change, Change::Park(..))).count();
+        assert_eq!((parked, solo.lane.queued()), (2, 1));
+        assert_eq!(solo.starts()[0].1, [2]);
+    }
+
+    #[test]
+    fn inv_5_inv_11_a_group_whose_blocked_part_finds_no_room_is_not_taken_at_all() {
+        let mut solo = Solo::new(DeliverySettings { queue: 9, ..settings(Ordering::Key, 0) });
+        solo.offer(1, &[1]);
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.finish(attempt, status(500, Absent));
+        solo.offer(2, &[2, 1, 1, 1, 1]);
+        assert_eq!((solo.lane.queued(), solo.lane.counts().rows), (0, 1));
+        assert_eq!(solo.cursor(), Some((CursorMode::Behind, 2)));
+        solo.flush();
+        assert_eq!(solo.scan(2, &[2, 1, 1, 1, 1]), Ride::Off);
+        assert!(solo.lane.riders().is_empty(), "not before there is room for it");
+    }
+
+    #[test]
+    fn inv_14_a_group_of_another_epoch_changes_nothing() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 0);
+        let events = vec![crate::lane::world::log::event(0, 1, (0, 0))];
+        solo.act(|lane, turn| lane.offer(&at(0), Group { epoch: 7, offset: 1, events }, turn));
+        assert!(solo.settled.is_empty() && solo.writes.is_empty());
+    }
+
+    #[test]
+    fn inv_11_one_endpoint_that_fails_half_of_what_it_gets_costs_no_more_rows_than_its_budget_and_what_was_in_memory() {
+        let breaker = crate::lane::settings::BreakerSettings { consecutive: 999, ratio: 1.0, ..Default::default() };
+        let mut solo = Solo::new(DeliverySettings { breaker, ..settings(Ordering::Key, 0) });
+        let (budget, slots, queue) = (solo.lane.settings.ledger_rows, 3, 3);
+        for offset in 0..600 {
+            solo.offer(offset, &[(offset % 7) as u8 + 1]);
+            if offset % 3 == 0 {
+                for (nth, (attempt, _)) in solo.starts().into_iter().enumerate() {
+                    solo.finish(attempt, status(if nth % 2 == 0 { 500 } else { 200 }, Absent));
+                }
+            }
+            assert!(solo.lane.counts().rows <= budget + slots + queue, "{:?}", solo.lane.counts());
+            solo.flush();
+            solo.wait(300);
+            if let Some(rider) = solo.lane.riders().first().cloned() {
+                let all = rider.next..=offset;
+                all.take_while(|next| solo.scan(*next, &[(*next % 7) as u8 + 1]) == Ride::On).for_each(drop);
+                solo.act(|lane, turn| lane.join(&at(0), offset + 1, turn));
+            }
+        }
+        assert!(solo.lane.counts().rows > 0);
+    }
+}

@@ -125,3 +125,78 @@ impl Lane {
         live.filter_map(|delivery| self.ticket(delivery)).for_each(|ticket| turn.settle(ticket));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::world::log::{at, settings, status};
+    use crate::lane::world::solo::Solo;
+    use crate::model::outcome::RetryAfter::Absent;
+    use crate::model::subscription::Ordering;
+
+    use crate::lane::gate::Gate;
+    use crate::lane::settings::BreakerSettings;
+
+    #[test]
+    fn a_paused_lane_tries_nothing_and_goes_on_from_its_cursor() {
+        let breaker = BreakerSettings::default();
+        let mut solo = Solo::new(DeliverySettings { breaker, ..settings(Ordering::None, 0) });
+        solo.offer(1, &[0]);
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.offer(2, &[0]);
+        solo.act(|lane, turn| lane.pause(turn));
+        assert_eq!(solo.lane.gate(), Gate::Shut(Shut::Paused));
+        solo.finish(attempt, status(500, Absent));
+        solo.flush();
+        solo.wait(100_000);
+        assert!(solo.start().is_none() && solo.lane.riders().is_empty());
+        assert_eq!((solo.settled.len(), solo.lane.counts().rows), (2, 1));
+        solo.act(|lane, turn| lane.resume(turn));
+        assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::Read)));
+        assert_eq!((solo.lane.riders()[0].next, solo.starts()[0].1.clone()), (2, vec![1]));
+    }
+
+    #[test]
+    fn a_deleted_lane_settles_everything_and_hears_of_nothing_any_more() {
+        let mut solo = Solo::behind(settings(Ordering::Key, 0), 0);
+        solo.act(|lane, turn| lane.join(&at(0), 0, turn));
+        solo.offer(0, &[1]);
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.finish(attempt, status(500, Absent));
+        solo.offer(0, &[1]);
+        (1..=4).for_each(|offset| solo.offer(offset, &[2]));
+        let out = solo.starts();
+        solo.act(|lane, turn| lane.delete(turn));
+        let writes = std::mem::take(&mut solo.writes);
+        let later = writes.iter().flat_map(|write| &write.settles).count();
+        assert_eq!(solo.settled.len() + later, 6, "all but those that a batch settles");
+        for write in &writes {
+            solo.act(|lane, turn| lane.flushed(write, turn));
+        }
+        for (attempt, _) in out {
+            solo.finish(attempt, status(500, Absent));
+        }
+        solo.offer(9, &[0]);
+        assert_eq!((solo.settled.len() + later, solo.writes.len(), solo.lane.counts().rows), (7, 0, 0));
+        assert!(solo.start().is_none() && solo.lane.wake_at(solo.time()).is_none());
+    }
+
+    #[test]
+    fn other_rules_of_order_wait_until_nothing_is_out() {
+        let mut solo = Solo::new(settings(Ordering::None, 0));
+        (1..=3).for_each(|offset| solo.offer(offset, &[1]));
+        let out = solo.starts();
+        solo.act(|lane, turn| lane.configure(settings(Ordering::Key, 0), turn));
+        assert_eq!(solo.lane.gate(), Gate::Shut(Shut::Changing));
+        for (attempt, _) in &out[..2] {
+            solo.finish(*attempt, status(500, Absent));
+        }
+        assert_eq!(solo.lane.settings.ordering, Ordering::None);
+        solo.finish(out[2].0, status(200, Absent));
+        assert_eq!((solo.lane.settings.ordering, solo.lane.counts().queued), (Ordering::Key, 0));
+        solo.flush();
+        solo.wait(2_500);
+        let retries = solo.starts();
+        assert_eq!(retries.len(), 1, "the two rows have one key: {retries:?}");
+    }
+}

@@ -281,9 +281,9 @@ fn asked_to_wait(outcome: &Outcome, now: Timestamp) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use crate::lane::world::log::{at, settings, status};
+    use crate::lane::world::log::{settings, status};
     use crate::lane::world::solo::Solo;
-    use crate::model::outcome::RetryAfter::{Absent, Seconds};
+    use crate::model::outcome::RetryAfter::Absent;
     use crate::model::subscription::Ordering;
     use std::time::Duration;
 

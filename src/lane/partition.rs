@@ -205,3 +205,80 @@ impl Lane {
         self.places.recount();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::signal::Write;
+    use crate::lane::world::log::{at, settings, status};
+    use crate::lane::world::solo::Solo;
+    use crate::model::outcome::RetryAfter::Absent;
+    use crate::model::subscription::Ordering;
+
+    use crate::lane::signal::Change;
+
+    #[test]
+    fn inv_9_a_closed_partition_is_opened_where_it_was() {
+        let mut solo = Solo::new(settings(Ordering::None, 0));
+        (1..=3).for_each(|offset| solo.offer(offset, &[0]));
+        let out = solo.starts();
+        (4..=5).for_each(|offset| solo.offer(offset, &[0]));
+        solo.act(|lane, _| lane.stop(&at(0)));
+        assert_eq!((solo.lane.in_flight(&at(0)), solo.starts().len()), (3, 0));
+        for (attempt, _) in &out[..2] {
+            solo.finish(*attempt, status(200, Absent));
+        }
+        solo.act(|lane, turn| lane.close(&at(0), 6, turn));
+        assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::Cut(attempt) if *attempt == out[2].0)));
+        let parked = solo
+            .changes()
+            .filter_map(|change| if let Change::Park(key, ..) = change { Some(key.offset) } else { None });
+        assert_eq!((parked.collect::<Vec<_>>(), solo.cursor()), (vec![3], Some((CursorMode::Behind, 4))));
+        solo.flush();
+        assert_eq!(solo.settled.len(), 5, "everything below the position is settled");
+        solo.act(|lane, turn| lane.forget(&at(0), turn));
+        assert_eq!(solo.lane.counts().rows + solo.lane.counts().behind + solo.lane.counts().live, 0);
+    }
+
+    #[test]
+    fn a_live_place_with_a_row_says_where_it_was_closed() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
+        solo.act(|lane, turn| lane.join(&at(0), 5, turn));
+        solo.act(|lane, turn| lane.close(&at(0), 9, turn));
+        assert_eq!(solo.cursor(), Some((CursorMode::Live, 9)));
+    }
+
+    #[test]
+    fn inv_14_what_comes_late_of_a_lost_partition_changes_nothing() {
+        let mut solo = Solo::new(settings(Ordering::None, 0));
+        (1..=2).for_each(|offset| solo.offer(offset, &[0]));
+        let out = solo.starts();
+        solo.finish(out[0].0, status(500, Absent));
+        let late = std::mem::take(&mut solo.writes);
+        solo.act(|lane, turn| lane.forget(&at(0), turn));
+        assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::Cut(attempt) if *attempt == out[1].0)));
+        let Change::Park(key, head, _) = &late[0].changes[0] else { panic!("{late:?}") };
+        let rows = vec![(key.clone(), head.clone())];
+        solo.act(|lane, turn| lane.open(&at(0), Opening { epoch: 2, cursors: Vec::new(), rows }, turn));
+        let before = solo.lane.counts();
+        solo.offer(3, &[0]);
+        solo.finish(out[1].0, status(500, Absent));
+        let gone =
+            Write { changes: vec![Change::Unpark(key.clone(), head.clone())], settles: Vec::new(), ..write(&late[0]) };
+        solo.act(|lane, turn| lane.flushed(&gone, turn));
+        assert_eq!((solo.lane.counts(), solo.writes.len()), (before, 0));
+    }
+
+    fn write(like: &Write) -> Write {
+        Write { id: like.id, at: like.at.clone(), changes: Vec::new(), settles: Vec::new() }
+    }
+
+    #[test]
+    fn a_lane_that_starts_with_something_owed_starts_with_one_attempt() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 1);
+        (1..=3).for_each(|offset| {
+            solo.scan(offset, &[0]);
+        });
+        assert_eq!(solo.starts().len(), 1);
+    }
+}

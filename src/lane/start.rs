@@ -72,7 +72,8 @@ impl Lane {
         let free = self.flights.len() < usize::from(self.limit());
         let next = self.next_start(now).filter(|_| free);
         let next = next.map(|at| at.max(self.hold.unwrap_or(at)).max(self.rate.next(now).unwrap_or(at)));
-        [settle, beat, next, self.breaker.wake_at()].into_iter().flatten().min()
+        let breaker = self.breaker.wake_at().filter(|_| self.reasons.first().is_none());
+        [settle, beat, next, breaker].into_iter().flatten().min()
     }
 
     /// When an attempt could start, by the gate, the ledger and the queues alone.

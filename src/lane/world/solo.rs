@@ -1,9 +1,11 @@
 //! One lane, a clock that is set by hand, and a store that takes everything: for promises about single moves.
 
+use crate::lane::partition::Opening;
 use crate::lane::settings::DeliverySettings;
-use crate::lane::signal::{AttemptId, Change, Effect, Finished, Group, Start, Turn, What, Write};
+use crate::lane::signal::{AttemptId, Change, Effect, Finished, Group, PlaceKey, Ride, Start, Turn, What, Write};
 use crate::lane::state::Lane;
 use crate::lane::world::log::{at, event, sid};
+use crate::model::cursor::{BehindReason, CursorMode, CursorRow};
 use crate::model::event::Emitted;
 use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
@@ -93,4 +95,37 @@ impl Solo {
     pub(crate) fn changes(&self) -> impl Iterator<Item = &Change> {
         self.writes.iter().flat_map(|write| &write.changes)
     }
+
+    /// A place on partition 0 that is behind at `next`, as a start finds it; with nothing else of the lane there.
+    pub(crate) fn behind(settings: DeliverySettings, next: i64) -> Self {
+        let mut solo = Self::new(settings);
+        let row = CursorRow {
+            mode: CursorMode::Behind,
+            offset: next,
+            near: None,
+            since: solo.time(),
+            reason: BehindReason::Slow,
+            to: None,
+        };
+        let opening = Opening { epoch: 1, cursors: vec![(0, row)], rows: Vec::new() };
+        solo.act(|lane, turn| lane.open(&at(0), opening, turn));
+        solo
+    }
+
+    /// A reader brings a record with these ordering keys to the main stream of partition 0.
+    pub(crate) fn scan(&mut self, offset: i64, keys: &[u8]) -> Ride {
+        let events = (0..).zip(keys).map(|(ord, key)| event(0, offset, (ord, *key))).collect();
+        self.act(|lane, turn| lane.scan_offer(&main(), (offset, events), turn))
+    }
+
+    /// The cursor of partition 0's main stream, as it was last asked to be.
+    pub(crate) fn cursor(&self) -> Option<(CursorMode, i64)> {
+        let cursor = self.lane.cursors().find(|(key, _)| **key == main());
+        cursor.map(|(_, row)| (row.mode, row.offset))
+    }
+}
+
+/// The main stream of partition 0.
+pub(crate) fn main() -> PlaceKey {
+    PlaceKey { at: at(0), stream: 0 }
 }
