@@ -15,6 +15,7 @@ use crate::model::delivery::{LedgerHead, Ticket};
 use crate::model::record::TopicPartition;
 use crate::model::subscription::Ordering;
 use crate::model::time::Timestamp;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A batch that is being put together.
@@ -52,9 +53,20 @@ impl Lane {
         self.write(place, draft, turn);
     }
 
-    /// `settle_within` is over for deliveries that are out: they are parked, their attempts go on (protocol T7).
+    /// `settle_within` is over for deliveries that are out: they are parked, their attempts go on (protocol T7). A
+    /// batch is parked whole: a later one of a key must not have a row while an earlier one has none.
     pub(crate) fn park_flights(&mut self, turn: &mut Turn<'_>, meant: impl Fn(&Delivery) -> bool) {
-        for (delivery, head) in self.take_flights(turn.now, meant) {
+        let old = self.flights.iter().flat_map(|(_, flight)| {
+            let members = flight.load.members();
+            let any = members.iter().any(|member| meant(&member.delivery));
+            members.iter().filter(move |_| any).map(|member| Arc::as_ptr(&member.delivery.event) as usize)
+        });
+        let old = old.collect::<HashSet<_>>();
+        if old.is_empty() {
+            return;
+        }
+        let is_old = |delivery: &Delivery| old.contains(&(Arc::as_ptr(&delivery.event) as usize));
+        for (delivery, head) in self.take_flights(turn.now, is_old) {
             let mut draft = Draft::default();
             self.draft_row(&delivery, (head, Birth::Busy), &mut draft);
             self.park_followers(&delivery, draft, turn);

@@ -408,6 +408,23 @@ mod tests {
     }
 
     #[test]
+    fn inv_4_a_batch_with_a_late_member_is_parked_whole() {
+        let mut solo = Solo::behind(DeliverySettings { ordering: Ordering::Key, queue: 9, ..batching(0) }, 1);
+        solo.scan(1, &[1]);
+        solo.act(|lane, turn| lane.join(&at(0), 2, turn));
+        solo.offer(2, &[1]);
+        let (attempt, offsets) = solo.starts()[0].clone();
+        assert_eq!(offsets, [1, 2], "the reader's, and intake's");
+        solo.wait(5_000);
+        let parked = solo.writes.iter().flat_map(|write| &write.changes);
+        let parked = parked.filter_map(|change| {
+            if let crate::lane::signal::Change::Park(key, ..) = change { Some(key.offset) } else { None }
+        });
+        assert_eq!(parked.collect::<Vec<_>>(), [1, 2], "a kill must not leave 2 a row and 1 none");
+        solo.finish(attempt, status(200, Absent));
+    }
+
+    #[test]
     fn with_order_several_of_a_key_ride_in_one_batch_and_the_next_waits_for_it() {
         let mut solo = Solo::new(DeliverySettings { ordering: Ordering::Key, ..batching(0) });
         for (offset, key) in (0..).zip([1, 1, 2, 1]) {

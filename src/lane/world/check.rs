@@ -47,7 +47,7 @@ impl World {
         }
         let all = self.deliveries(p, key.stream);
         let mine = all.iter().find(|(other, _)| other == key).expect("it is of the log").1;
-        if self.lane.settings.ordering == Ordering::None || mine == 0 {
+        if self.lane.settings.ordering == Ordering::None || mine == 0 || self.unordered.contains(key) {
             return;
         }
         let domain = all.iter().filter(|(_, other)| *other == mine).map(|(other, _)| other);

@@ -32,6 +32,7 @@ pub(crate) struct World {
     /// What may come twice: cut off, or not sealed at a kill.
     pub(crate) excused: BTreeSet<LedgerKey>,
     pub(crate) replays: BTreeMap<u128, (usize, i64, i64)>,
+    pub(crate) unordered: BTreeSet<LedgerKey>,
     pub(crate) paused: bool,
     pub(crate) rolls: u64,
 }
@@ -53,6 +54,7 @@ impl World {
             sealed: BTreeSet::new(),
             excused: BTreeSet::new(),
             replays: BTreeMap::new(),
+            unordered: BTreeSet::new(),
             paused: false,
             rolls: 0,
         };
@@ -160,7 +162,11 @@ impl World {
                 self.act(|lane, turn| lane.resume(turn));
             }
             Step::Shed => self.act(|lane, turn| lane.shed(turn)),
-            Step::Reorder => self.act(|lane, turn| lane.configure(turn_order(lane), turn)),
+            Step::Reorder => {
+                // What has a row by now was parked, and perhaps overtaken, while nobody asked for order.
+                self.unordered.extend(self.flushed.rows.keys().cloned());
+                self.act(|lane, turn| lane.configure(turn_order(lane), turn));
+            }
             Step::Replay(p, from, length) => self.replay(p % many, from, length),
         }
         self.check();
