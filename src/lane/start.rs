@@ -93,7 +93,7 @@ impl Lane {
         let limit = usize::from(self.limit());
         let fresh = self.is_ripe(&self.queue, now);
         // With a single slot they take turns.
-        let share = limit > 1 && self.flights.retries() < limit / 2 || limit == 1 && self.starts % 2 == 0;
+        let share = limit > 1 && self.flights.retries() < limit / 2 || limit == 1 && self.starts.is_multiple_of(2);
         if (share || !fresh)
             && !self.breaker.wants_fresh()
             && let Some(start) = self.retry(now)
