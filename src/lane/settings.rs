@@ -1,6 +1,6 @@
 //! What every lane goes by unless its subscription says otherwise (`delivery:` and `limits.lane_queue`).
 
-use crate::model::subscription::Retry;
+use crate::model::subscription::{Batching, OnBlocked, Ordering, Retry};
 use std::time::Duration;
 
 /// The defaults of every subscription.
@@ -18,6 +18,37 @@ pub struct DeliverySettings {
     pub retry: Retry,
     /// First attempts that may wait in memory; 1 to 100,000.
     pub queue: usize,
+    /// Rows the ledger may hold for one subscription.
+    pub ledger_rows: usize,
+    /// What order is kept.
+    pub ordering: Ordering,
+    /// What happens when a key is blocked and the ledger full.
+    pub on_blocked: OnBlocked,
+    /// Requests per second; `None`: as many as there are slots for.
+    pub rate: Option<u32>,
+    /// How first attempts are put together; `None`: each goes alone.
+    pub batch: Option<Batching>,
+    /// When the endpoint counts as failing, and how it is probed then.
+    pub breaker: BreakerSettings,
+    /// How long it may fail until it is disabled; `None`: for ever.
+    pub disable_after: Option<Duration>,
+}
+
+/// When an endpoint counts as failing, and how it is probed then (`delivery.breaker`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BreakerSettings {
+    /// Failures in a row that open it.
+    pub consecutive: u32,
+    /// Share of failures in `window` above which it opens.
+    pub ratio: f64,
+    /// What the share is taken over; 1 s to 5 min.
+    pub window: Duration,
+    /// Fewer outcomes than this have no share.
+    pub min_calls: u32,
+    /// The wait before the first probe; it doubles.
+    pub probe_min: Duration,
+    /// The longest wait between two probes.
+    pub probe_max: Duration,
 }
 
 // === impl DeliverySettings ===
@@ -48,6 +79,28 @@ impl Default for DeliverySettings {
                 jitter: 0.2,
             },
             queue: 256,
+            ledger_rows: 4_096,
+            ordering: Ordering::None,
+            on_blocked: OnBlocked::Wait,
+            rate: None,
+            batch: None,
+            breaker: BreakerSettings::default(),
+            disable_after: Some(hours(120)),
+        }
+    }
+}
+
+// === impl BreakerSettings ===
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self {
+            consecutive: 10,
+            ratio: 0.5,
+            window: Duration::from_secs(30),
+            min_calls: 20,
+            probe_min: Duration::from_secs(1),
+            probe_max: Duration::from_secs(300),
         }
     }
 }

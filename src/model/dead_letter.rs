@@ -3,6 +3,7 @@
 use crate::model::event::IntegrationEvent;
 use crate::model::id::Sid;
 use crate::model::outcome::Outcome;
+use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
 
 /// A delivery that was given up.
@@ -31,13 +32,32 @@ pub enum DeadReason {
     Refused,
     /// The endpoint is gone (410).
     Gone,
+    /// Its ordering key was blocked and the ledger full (`on_blocked: dead_letter`).
+    Blocked,
+}
+
+/// Records that retention took before a cursor came to them: whatever they held for the subscription is lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadRange {
+    /// The subscription.
+    pub sid: Sid,
+    /// The partition.
+    pub at: TopicPartition,
+    /// 0 for the main stream, else the id of a replay.
+    pub stream: u128,
+    /// When that was noticed.
+    pub died: Timestamp,
+    /// The first offset that is lost.
+    pub from: i64,
+    /// The first offset that is not.
+    pub to: i64,
 }
 
 // === impl DeadReason ===
 
 impl DeadReason {
     /// Every reason, for tables.
-    pub const ALL: [Self; 3] = [Self::Expired, Self::Refused, Self::Gone];
+    pub const ALL: [Self; 4] = [Self::Expired, Self::Refused, Self::Gone, Self::Blocked];
 
     /// The reason as API, metrics and store write it.
     #[must_use]
@@ -46,6 +66,7 @@ impl DeadReason {
             Self::Expired => "expired",
             Self::Refused => "refused",
             Self::Gone => "gone",
+            Self::Blocked => "blocked",
         }
     }
 }

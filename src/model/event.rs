@@ -6,6 +6,7 @@ use crate::model::subscription::Format;
 use crate::model::time::Timestamp;
 use bytes::Bytes;
 use serde_json::Value;
+use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 
 /// A decoded record: `payload` and its surroundings.
@@ -52,7 +53,11 @@ pub struct Emitted {
     /// The event.
     pub event: IntegrationEvent,
     bodies: [OnceLock<Bytes>; Format::ALL.len()],
+    size: OnceLock<u32>,
 }
+
+/// Takes bytes and keeps only their number.
+struct Count(u64);
 
 // === impl Emitted ===
 
@@ -60,11 +65,35 @@ impl Emitted {
     /// Wraps an event of which nothing is rendered yet.
     #[must_use]
     pub fn new(event: IntegrationEvent) -> Self {
-        Self { event, bodies: [const { OnceLock::new() }; Format::ALL.len()] }
+        Self { event, bodies: [const { OnceLock::new() }; Format::ALL.len()], size: OnceLock::new() }
     }
 
     /// The body in `format`; `render` makes it for the first who asks.
     pub fn body(&self, format: Format, render: impl FnOnce(&IntegrationEvent) -> Bytes) -> Bytes {
         self.bodies[format as usize].get_or_init(|| render(&self.event)).clone()
+    }
+
+    /// About how many bytes the event has as JSON, counted for the first who asks.
+    pub fn size(&self) -> u32 {
+        /// Attributes of bounded length, names and punctuation.
+        const REST: u64 = 256;
+        *self.size.get_or_init(|| {
+            let mut count = Count(REST);
+            serde_json::to_writer(&mut count, &self.event.data).expect("JSON with text keys, and a count takes all");
+            let texts = [&self.event.subject, &self.event.tenant, &self.event.key].into_iter().flatten();
+            let texts = texts.map(|text| text.len() as u64).sum::<u64>();
+            u32::try_from(count.0 + texts).unwrap_or(u32::MAX)
+        })
+    }
+}
+
+impl Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -108,6 +108,37 @@ pub enum Auth {
     },
 }
 
+/// What order deliveries keep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ordering {
+    /// None.
+    #[default]
+    None,
+    /// That of the log among events with the same key and partition.
+    Key,
+}
+
+/// What happens when an ordering key is blocked and the ledger is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OnBlocked {
+    /// The subscription waits.
+    #[default]
+    Wait,
+    /// The first delivery of the key that blocks most is given up.
+    DeadLetter,
+}
+
+/// How first attempts are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batching {
+    /// Events at most; at least 2.
+    pub max_events: usize,
+    /// Bytes of events at most; a single one may be larger.
+    pub max_bytes: u64,
+    /// How long the first of a batch waits for the others; less than `settle_within`.
+    pub max_wait: Duration,
+}
+
 /// When a failed delivery is tried again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
@@ -183,6 +214,38 @@ impl Auth {
             Self::Bearer(_) => "bearer",
             Self::Basic { .. } => "basic",
             Self::Header { .. } => "header",
+        }
+    }
+}
+
+// === impl Ordering ===
+
+impl Ordering {
+    /// Every order, for tables.
+    pub const ALL: [Self; 2] = [Self::None, Self::Key];
+
+    /// The name as users write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Key => "key",
+        }
+    }
+}
+
+// === impl OnBlocked ===
+
+impl OnBlocked {
+    /// Every answer, for tables.
+    pub const ALL: [Self; 2] = [Self::Wait, Self::DeadLetter];
+
+    /// The name as users write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::DeadLetter => "dead_letter",
         }
     }
 }

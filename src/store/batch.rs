@@ -3,14 +3,15 @@
 //! Bodies are encoded when they are added, so that whoever adds one knows its length; keys when the batch is
 //! written, because a topic's number may have to be made first.
 
-use crate::model::dead_letter::DeadLetter;
+use crate::model::cursor::{CursorKey, CursorRow};
+use crate::model::dead_letter::{DeadLetter, DeadRange};
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::IntegrationEvent;
 use crate::model::quarantine::Quarantined;
 use crate::store::engine::{Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::key::{self, DEAD, DEAD_BODY, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY};
-use crate::store::row::{self, DeadForm, EventForm, HeadForm, QuarantineForm, RecordForm};
+use crate::store::row::{self, CursorForm, DeadForm, EventForm, HeadForm, QuarantineForm, RangeForm, RecordForm};
 use std::sync::Arc;
 
 /// Bytes of one chunk: far below what sled would put into files that it never syncs.
@@ -27,6 +28,9 @@ enum Change {
     Unpark { key: LedgerKey, body_len: u32 },
     Dead { letter: Box<DeadLetter>, body: Vec<u8> },
     Quarantine { row: Box<Quarantined>, body: Vec<u8> },
+    Cursor { key: CursorKey, row: CursorRow },
+    DropCursor { key: CursorKey },
+    Range { range: DeadRange },
     Raw(Tree, Op),
 }
 
@@ -65,6 +69,21 @@ impl Batch {
     pub fn dead_letter(&mut self, letter: &DeadLetter) {
         let body = row::write(&EventForm::of(&letter.event));
         self.0.push(Change::Dead { letter: Box::new(letter.clone()), body });
+    }
+
+    /// A cursor is this from now on.
+    pub fn cursor(&mut self, key: &CursorKey, row: &CursorRow) {
+        self.0.push(Change::Cursor { key: key.clone(), row: *row });
+    }
+
+    /// A cursor goes.
+    pub fn drop_cursor(&mut self, key: &CursorKey) {
+        self.0.push(Change::DropCursor { key: key.clone() });
+    }
+
+    /// Retention took a range before its cursor came to it.
+    pub fn lost(&mut self, range: &DeadRange) {
+        self.0.push(Change::Range { range: range.clone() });
     }
 
     /// A quarantined record; one row per (record, mapping), an older one is replaced.
@@ -126,6 +145,16 @@ fn encode(change: Change, numbers: &mut Numbers<'_>, out: &mut Vec<(Tree, Op)>) 
             }
             debug_assert_eq!(at[0], QUARANTINE);
             put(at, row::write(&QuarantineForm::of(&row, len(&body))));
+        }
+        Change::Cursor { key, row } => {
+            put(key::cursor(&key, numbers(&key.at.topic)?), row::write(&CursorForm::of(&row)));
+        }
+        Change::DropCursor { key } => {
+            let at = key::cursor(&key, numbers(&key.at.topic)?);
+            out.push((Tree::State, Op::Delete(at)));
+        }
+        Change::Range { range } => {
+            put(key::range(&range, numbers(&range.at.topic)?), row::write(&RangeForm { to: range.to }));
         }
         Change::Raw(tree, op) => out.push((tree, op)),
     }

@@ -1,12 +1,15 @@
 //! The layout of keys in the tree `state`: big-endian, so that bytes sort as numbers do.
 //!
 //! `L` ledger head, `B` its body's chunks; `D` dead letter, `d` its event's chunks; `Q` quarantine, `q` its
-//! record's chunks. `C` (cursors) and `P` (progress copies) are kept free. Rows that belong to a partition begin
+//! record's chunks; `C` cursor; `R` a range that retention took. `P` (progress copies) is kept free. Rows that belong to a partition begin
 //! with its topic's number and its own, so that a partition's rows lie together.
 
+use crate::model::cursor::CursorKey;
+use crate::model::dead_letter::DeadRange;
 use crate::model::delivery::LedgerKey;
 use crate::model::id::{EventId, Sid};
 use crate::model::record::{Origin, TopicPartition};
+use crate::model::time::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::sync::Arc;
@@ -18,6 +21,8 @@ pub(crate) const DEAD: u8 = b'D';
 pub(crate) const DEAD_BODY: u8 = b'd';
 pub(crate) const QUARANTINE: u8 = b'Q';
 pub(crate) const QUARANTINE_BODY: u8 = b'q';
+pub(crate) const CURSOR: u8 = b'C';
+pub(crate) const RANGE: u8 = b'R';
 
 /// The key of a ledger head; `topic` is its topic's number.
 pub(crate) fn ledger(key: &LedgerKey, topic: u32) -> Vec<u8> {
@@ -33,7 +38,70 @@ pub(crate) fn ledger(key: &LedgerKey, topic: u32) -> Vec<u8> {
     bytes
 }
 
-/// The topic's number in a ledger key.
+/// The prefix of the rows of one partition; `kind` is ledger head or cursor.
+pub(crate) fn of_partition(kind: u8, topic: u32, partition: i32) -> Vec<u8> {
+    [&[kind][..], &topic.to_be_bytes(), &partition.to_be_bytes()].concat()
+}
+
+/// The key of a cursor.
+pub(crate) fn cursor(key: &CursorKey, topic: u32) -> Vec<u8> {
+    let mut bytes = of_partition(CURSOR, topic, key.at.partition);
+    bytes.extend(key.stream.to_be_bytes());
+    bytes.extend(key.sid.to_bytes());
+    bytes
+}
+
+/// A cursor's key from its bytes, with its topic's name.
+pub(crate) fn read_cursor(bytes: &[u8], topic: Arc<str>) -> Option<CursorKey> {
+    if bytes.len() != 41 {
+        return None;
+    }
+    Some(CursorKey {
+        at: TopicPartition { topic, partition: i32::from_be_bytes(part(bytes, 5)?) },
+        stream: u128::from_be_bytes(part(bytes, 9)?),
+        sid: Sid::from_bytes(part(bytes, 25)?),
+    })
+}
+
+/// The subscription in a cursor's key.
+pub(crate) fn cursor_sid(bytes: &[u8]) -> Option<Sid> {
+    Some(Sid::from_bytes(part(bytes, 25)?))
+}
+
+/// The key of a lost range.
+pub(crate) fn range(range: &DeadRange, topic: u32) -> Vec<u8> {
+    let mut bytes = range_of(range.sid);
+    bytes.extend(range.died.as_millis().to_be_bytes());
+    bytes.extend(topic.to_be_bytes());
+    bytes.extend(range.at.partition.to_be_bytes());
+    bytes.extend(range.from.to_be_bytes());
+    bytes.extend(range.stream.to_be_bytes());
+    bytes
+}
+
+/// The prefix of all lost ranges of `sid`.
+pub(crate) fn range_of(sid: Sid) -> Vec<u8> {
+    [&[RANGE][..], &sid.to_bytes()].concat()
+}
+
+/// A lost range from its key, with its topic's name and its end.
+pub(crate) fn read_range(bytes: &[u8], topic: Arc<str>, to: i64) -> Option<DeadRange> {
+    Some(DeadRange {
+        sid: Sid::from_bytes(part(bytes, 1)?),
+        died: Timestamp::from_millis(i64::from_be_bytes(part(bytes, 17)?)),
+        at: TopicPartition { topic, partition: i32::from_be_bytes(part(bytes, 29)?) },
+        from: i64::from_be_bytes(part(bytes, 33)?),
+        stream: u128::from_be_bytes(part(bytes, 41)?),
+        to,
+    })
+}
+
+/// The topic's number in a lost range's key.
+pub(crate) fn range_topic(bytes: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(part(bytes, 25)?))
+}
+
+/// The topic's number in the key of a ledger head or a cursor.
 pub(crate) fn ledger_topic(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(part(bytes, 1)?))
 }
@@ -124,7 +192,6 @@ fn part<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::time::Timestamp;
     use proptest::prelude::*;
 
     proptest! {
@@ -141,6 +208,24 @@ mod tests {
             prop_assert_eq!(read_ledger(&bytes, "t".into()), Some(key.clone()));
             let next = LedgerKey { offset: offset + 1, ..key };
             prop_assert!(bytes < ledger(&next, 7));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_key_and_a_lost_range_survive_their_bytes(
+            partition in 0..i32::MAX, sid: [u8; 16], stream: u128, from in 0..i64::MAX, died in 0..i64::MAX,
+        ) {
+            let (at, sid) = (TopicPartition { topic: "t".into(), partition }, Sid::from_bytes(sid));
+            let key = CursorKey { at: at.clone(), stream, sid };
+            let bytes = cursor(&key, 7);
+            prop_assert!(bytes.starts_with(&of_partition(CURSOR, 7, partition)));
+            prop_assert_eq!((ledger_topic(&bytes), cursor_sid(&bytes)), (Some(7), Some(sid)));
+            prop_assert_eq!(read_cursor(&bytes, "t".into()), Some(key));
+            let lost = DeadRange { sid, at, stream, died: Timestamp::from_millis(died), from, to: 9 };
+            let bytes = range(&lost, 7);
+            prop_assert!(bytes.starts_with(&range_of(sid)) && range_topic(&bytes) == Some(7));
+            prop_assert_eq!(read_range(&bytes, "t".into(), 9), Some(lost));
         }
     }
 

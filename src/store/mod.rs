@@ -19,11 +19,13 @@ pub mod space;
 mod subscriptions;
 mod topics;
 
-use crate::model::dead_letter::DeadLetter;
+use crate::model::cursor::{CursorKey, CursorRow};
+use crate::model::dead_letter::{DeadLetter, DeadRange};
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::IntegrationEvent;
 use crate::model::id::Sid;
 use crate::model::quarantine::Quarantined;
+use crate::model::record::TopicPartition;
 use crate::model::subscription::Subscription;
 use crate::runtime::random;
 use crate::store::batch::Batch;
@@ -155,7 +157,40 @@ impl Store {
     /// # Errors
     /// A row cannot be read.
     pub fn ledger_heads(&self) -> Result<Vec<(LedgerKey, LedgerHead)>, StoreError> {
-        self.0.reader.ledger_heads()
+        self.0.reader.ledger_heads(None)
+    }
+
+    /// The ledger rows of one partition, without their events. Blocks. Sees what was applied: to see all that was
+    /// handed over, make an empty batch durable first.
+    ///
+    /// # Errors
+    /// A row cannot be read.
+    pub fn ledger_heads_of(&self, at: &TopicPartition) -> Result<Vec<(LedgerKey, LedgerHead)>, StoreError> {
+        self.0.reader.ledger_heads(Some(at))
+    }
+
+    /// All cursors. Blocks.
+    ///
+    /// # Errors
+    /// A row cannot be read.
+    pub fn cursors(&self) -> Result<Vec<(CursorKey, CursorRow)>, StoreError> {
+        self.0.reader.cursors(None)
+    }
+
+    /// The cursors on one partition. Blocks.
+    ///
+    /// # Errors
+    /// A row cannot be read.
+    pub fn cursors_of(&self, at: &TopicPartition) -> Result<Vec<(CursorKey, CursorRow)>, StoreError> {
+        self.0.reader.cursors(Some(at))
+    }
+
+    /// The ranges that retention took from `sid`. Blocks.
+    ///
+    /// # Errors
+    /// A row cannot be read.
+    pub fn lost(&self, sid: Sid) -> Result<Vec<DeadRange>, StoreError> {
+        self.0.reader.lost(sid)
     }
 
     /// The event of a ledger row; `None` when there is no such row. Blocks.
@@ -271,7 +306,7 @@ impl Store {
         self.durable(batch).await
     }
 
-    /// Removes the ledger rows and dead letters of a subscription that is gone. Blocks while it looks for them.
+    /// Removes the ledger rows, cursors and dead letters of a subscription that is gone. Blocks while it looks for them.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -308,6 +343,7 @@ mod memory;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::cursor::{BehindReason, CursorMode};
     use crate::model::dead_letter::DeadReason;
     use crate::model::id::EventId;
     use crate::model::outcome::{Answer, Outcome, RetryAfter};
@@ -479,6 +515,43 @@ mod tests {
         assert!(store.dead_letters(None, None, 10).unwrap().is_empty());
         assert_eq!(store.quarantined(None, 10).unwrap().len(), 1, "a quarantined record belongs to no subscription");
         assert_ne!(store.declared_sid("sub_billing").await.unwrap(), declared);
+    }
+
+    #[tokio::test]
+    async fn cursors_are_found_by_partition_and_go_with_their_subscription() {
+        let store = over(&Memory::default());
+        let on = |topic: &str, partition| TopicPartition { topic: topic.into(), partition };
+        let row = |offset| CursorRow {
+            mode: CursorMode::Behind,
+            offset,
+            near: Some(at(offset)),
+            since: at(5),
+            reason: BehindReason::Slow,
+            to: (offset == 3).then_some(9),
+        };
+        let key = |at, stream, sid| CursorKey { at, stream, sid };
+        let other = Sid::new(9, 9);
+        let (first, second) = (key(on("a", 1), 0, sid()), key(on("a", 1), 4, other));
+        let (third, elsewhere) = (key(on("a", 2), 0, sid()), key(on("b", 1), 0, sid()));
+        let lost = DeadRange { sid: sid(), at: on("a", 1), stream: 0, died: at(8), from: 2, to: 7 };
+        let mut batch = Batch::new();
+        for (offset, key) in (1..).zip([&first, &third, &second, &elsewhere]) {
+            batch.cursor(key, &row(offset));
+        }
+        batch.lost(&lost);
+        store.durable(batch).await.unwrap();
+        let of_one = [(first.clone(), row(1)), (second.clone(), row(3))];
+        assert_eq!(store.cursors_of(&on("a", 1)).unwrap(), of_one);
+        assert!(store.cursors_of(&on("c", 1)).unwrap().is_empty());
+        assert_eq!((store.cursors().unwrap().len(), store.lost(sid()).unwrap()), (4, vec![lost]));
+
+        let mut batch = Batch::new();
+        batch.drop_cursor(&third);
+        store.durable(batch).await.unwrap();
+        store.purge(sid()).unwrap();
+        store.durable(Batch::new()).await.unwrap();
+        assert_eq!(store.cursors().unwrap(), [(second, row(3))]);
+        assert!(store.lost(sid()).unwrap().is_empty());
     }
 
     #[test]

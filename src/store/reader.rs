@@ -1,15 +1,17 @@
 //! Reads delivery rows: ledger, dead letters, quarantine; a head, then its body chunk by chunk.
 
-use crate::model::dead_letter::DeadLetter;
+use crate::model::cursor::{CursorKey, CursorRow};
+use crate::model::dead_letter::{DeadLetter, DeadRange};
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::IntegrationEvent;
 use crate::model::id::Sid;
 use crate::model::quarantine::Quarantined;
+use crate::model::record::TopicPartition;
 use crate::store::batch::{self, Batch};
 use crate::store::engine::{self, Engine, Op, Tree};
 use crate::store::error::StoreError;
-use crate::store::key::{self, DEAD, DEAD_BODY, LEDGER, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY};
-use crate::store::row::{self, DeadForm, EventForm, HeadForm, QuarantineForm, RecordForm};
+use crate::store::key::{self, CURSOR, DEAD, DEAD_BODY, LEDGER, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY, RANGE};
+use crate::store::row::{self, CursorForm, DeadForm, EventForm, HeadForm, QuarantineForm, RangeForm, RecordForm};
 use crate::store::topics::Topics;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -23,10 +25,12 @@ pub(crate) struct Reader {
 // === impl Reader ===
 
 impl Reader {
-    pub(crate) fn ledger_heads(&self) -> Result<Vec<(LedgerKey, LedgerHead)>, StoreError> {
+    /// The ledger heads of one partition, or all.
+    pub(crate) fn ledger_heads(&self, of: Option<&TopicPartition>) -> Result<Vec<(LedgerKey, LedgerHead)>, StoreError> {
         let topics = self.topics.names();
         let mut rows = Vec::new();
-        self.each(&[LEDGER], |key, value| {
+        let Some(prefix) = self.prefix(LEDGER, of) else { return Ok(rows) };
+        self.each(&prefix, |key, value| {
             let topic = key::ledger_topic(key).and_then(|number| topics.get(&number));
             let at = topic.and_then(|topic| key::read_ledger(key, Arc::clone(topic)));
             let at = at.ok_or_else(|| StoreError::row(key, "it is no ledger key of ours"))?;
@@ -34,6 +38,40 @@ impl Reader {
             Ok(())
         })?;
         Ok(rows)
+    }
+
+    /// The cursors on one partition, or all.
+    pub(crate) fn cursors(&self, of: Option<&TopicPartition>) -> Result<Vec<(CursorKey, CursorRow)>, StoreError> {
+        let topics = self.topics.names();
+        let mut rows = Vec::new();
+        let Some(prefix) = self.prefix(CURSOR, of) else { return Ok(rows) };
+        self.each(&prefix, |key, value| {
+            let topic = key::ledger_topic(key).and_then(|number| topics.get(&number));
+            let at = topic.and_then(|topic| key::read_cursor(key, Arc::clone(topic)));
+            let at = at.ok_or_else(|| StoreError::row(key, "it is no cursor's key of ours"))?;
+            rows.push((at, row::read::<CursorForm>(key, value)?.into_row(key)?));
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    pub(crate) fn lost(&self, sid: Sid) -> Result<Vec<DeadRange>, StoreError> {
+        let topics = self.topics.names();
+        let mut ranges = Vec::new();
+        self.each(&key::range_of(sid), |key, value| {
+            let topic = key::range_topic(key).and_then(|number| topics.get(&number));
+            let to = row::read::<RangeForm>(key, value)?.to;
+            let range = topic.and_then(|topic| key::read_range(key, Arc::clone(topic), to));
+            ranges.push(range.ok_or_else(|| StoreError::row(key, "it is no range of ours"))?);
+            Ok(())
+        })?;
+        Ok(ranges)
+    }
+
+    /// What the keys of a kind begin with, on one partition or all; `None`: a topic without any row.
+    fn prefix(&self, kind: u8, of: Option<&TopicPartition>) -> Option<Vec<u8>> {
+        let Some(of) = of else { return Some(vec![kind]) };
+        Some(key::of_partition(kind, self.topics.find(&of.topic)?, of.partition))
     }
 
     pub(crate) fn ledger_event(&self, at: &LedgerKey) -> Result<Option<IntegrationEvent>, StoreError> {
@@ -87,7 +125,7 @@ impl Reader {
         value.map(|value| self.read_quarantined(&key, &value)).transpose()
     }
 
-    /// What removes the ledger rows and dead letters of the subscriptions that are gone.
+    /// What removes the ledger rows, cursors and dead letters of the subscriptions that are gone.
     pub(crate) fn purge(&self, gone: impl Fn(Sid) -> bool) -> Result<Batch, StoreError> {
         let mut batch = Batch::new();
         let mut drop_row = |key: &[u8], kind: u8, body_len: u32| {
@@ -108,6 +146,16 @@ impl Reader {
             }
             Ok(())
         })?;
+        let mut cursors = Vec::new();
+        self.each(&[CURSOR], |key, _| {
+            cursors.extend(key::cursor_sid(key).is_some_and(&gone).then(|| key.to_vec()));
+            Ok(())
+        })?;
+        self.each(&[RANGE], |key, _| {
+            cursors.extend(key::read_dead(key).is_some_and(|(sid, _)| gone(sid)).then(|| key.to_vec()));
+            Ok(())
+        })?;
+        cursors.into_iter().for_each(|key| batch.raw(Tree::State, Op::Delete(key)));
         Ok(batch)
     }
 

@@ -1,6 +1,7 @@
 //! The forms of rows: a version byte, then JSON. Old forms stay readable; a row of an unknown form is an error
 //! that names its key, never a guess.
 
+use crate::model::cursor::{BehindReason, CursorMode, CursorRow};
 use crate::model::dead_letter::{DeadLetter, DeadReason};
 use crate::model::delivery::LedgerHead;
 use crate::model::event::IntegrationEvent;
@@ -58,6 +59,23 @@ pub(crate) struct HeadForm {
     last: Option<OutcomeForm>,
     key: Option<String>,
     body_len: u32,
+}
+
+/// A cursor.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct CursorForm {
+    mode: String,
+    offset: i64,
+    near: Option<i64>,
+    since: i64,
+    reason: String,
+    to: Option<i64>,
+}
+
+/// A range that retention took; the rest is in its key.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RangeForm {
+    pub(crate) to: i64,
 }
 
 /// An integration event as it was mapped.
@@ -163,6 +181,35 @@ impl HeadForm {
             ordering_key: self.key,
             body_len: self.body_len,
         }
+    }
+}
+
+// === impl CursorForm ===
+
+impl CursorForm {
+    pub(crate) fn of(row: &CursorRow) -> Self {
+        Self {
+            mode: row.mode.as_str().into(),
+            offset: row.offset,
+            near: row.near.map(Timestamp::as_millis),
+            since: row.since.as_millis(),
+            reason: row.reason.as_str().into(),
+            to: row.to,
+        }
+    }
+
+    pub(crate) fn into_row(self, key: &[u8]) -> Result<CursorRow, StoreError> {
+        let unknown = |what: &str| StoreError::row(key, format!("unknown {what}"));
+        let mode = CursorMode::ALL.into_iter().find(|mode| mode.as_str() == self.mode);
+        let reason = BehindReason::ALL.into_iter().find(|reason| reason.as_str() == self.reason);
+        Ok(CursorRow {
+            mode: mode.ok_or_else(|| unknown(&self.mode))?,
+            offset: self.offset,
+            near: self.near.map(Timestamp::from_millis),
+            since: Timestamp::from_millis(self.since),
+            reason: reason.ok_or_else(|| unknown(&self.reason))?,
+            to: self.to,
+        })
     }
 }
 
