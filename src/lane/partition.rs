@@ -332,4 +332,16 @@ mod tests {
         solo.wait(2_000);
         assert_eq!(solo.starts().len(), 1);
     }
+
+    #[test]
+    fn inv_6_what_has_a_row_is_not_taken_again_when_it_is_read_again() {
+        let mut solo = with_a_later_row();
+        (5..9).for_each(|offset| {
+            solo.act(|lane, turn| lane.passed(&crate::lane::world::solo::main(), offset + 1, turn));
+        });
+        solo.scan(9, &[1, 2]);
+        assert_eq!(solo.lane.queued(), 1, "the other event of the record");
+        solo.act(|lane, turn| lane.join(&at(0), 10, turn));
+        assert_eq!((solo.starts().len(), solo.lane.counts().rows), (1, 1));
+    }
 }
