@@ -130,7 +130,6 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
         settings: config.limits,
         drain,
     };
-    directory.wake(); // lanes that owe retries begin
     let house = House { board, directory, dispatch, store, shutdown, drain };
     let (kafka, (done, intake_done)) = (config.kafka, oneshot::channel());
     let thread = std::thread::Builder::new().name("intake".into());
@@ -142,7 +141,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     let web = listeners.serve(state, serving.clone());
     tasks.spawn(async move { Ok(web.await?) });
     tasks.spawn(house.keep_time());
-    tasks.spawn(house.disable_gone(serving.clone()));
+    tasks.spawn(house.disable_on_demand(serving.clone()));
     #[allow(clippy::disallowed_methods, reason = "`Running::join` is awaited by who started the daemon")]
     let join = tokio::spawn(house.live(intake_done, tasks, serving));
     Ok(Running { api, ops, join })
@@ -185,7 +184,6 @@ impl House {
     /// Stops in order: nothing more is admitted, lanes drain, the rest is parked and committed, the store closes.
     async fn stop(&self, intake: IntakeDone) {
         self.board.update(|report| report.stopping = true);
-        self.directory.drain();
         self.shutdown.stop();
         // The consumer drains and parks by itself, twice bounded; a broker that is away may hold it longer.
         if !intake.is_terminated() {
@@ -194,7 +192,7 @@ impl House {
                 Err(_) => warn!("the consumer did not leave in time; its last commit may be missing"),
             }
         }
-        self.directory.stop();
+        self.directory.hands().stop();
         self.dispatch.stop(Duration::from_millis(500)).await;
         let store = self.store.clone();
         if let Err(error) = blocking(move || Ok::<_, DaemonError>(store.close()?)).await {
@@ -229,19 +227,19 @@ impl House {
         }
     }
 
-    /// Disables, durably, subscriptions whose endpoint is gone.
-    fn disable_gone(&self, serving: Shutdown) -> impl Future<Output = Result<(), DaemonError>> + Send + 'static {
+    /// Disables, durably, subscriptions whose lanes want it.
+    fn disable_on_demand(&self, serving: Shutdown) -> impl Future<Output = Result<(), DaemonError>> + Send + 'static {
         let directory = Arc::clone(&self.directory);
         async move {
             loop {
-                let gone = tokio::select! {
+                let disabling = tokio::select! {
                     biased;
                     () = serving.stopped() => return Ok(()),
-                    gone = directory.hands().gone() => gone,
+                    disabling = directory.hands().disabling() => disabling,
                 };
-                for sid in gone {
-                    warn!(subscription = %sid, "disabled: its endpoint answered 410 Gone");
-                    if let Err(error) = directory.disable_gone(sid).await {
+                for (sid, why) in disabling {
+                    warn!(subscription = %sid, ?why, "disabling it");
+                    if let Err(error) = directory.disable(sid, why).await {
                         error!(subscription = %sid, %error, "could not be disabled durably; nothing is sent until the next start");
                     }
                 }

@@ -9,9 +9,11 @@ mod timers;
 use crate::deliver;
 use crate::dispatch::timers::Timers;
 use crate::egress::client::HttpTransport;
-use crate::lane::signal::{Finished, Start, What};
+use crate::lane::signal::{Finished, What};
 use crate::metrics::Metrics;
+use crate::model::delivery::LedgerKey;
 use crate::model::event::Emitted;
+use crate::model::outcome::{FailureCause, Outcome};
 use crate::model::time::Timestamp;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
@@ -88,37 +90,63 @@ impl Dispatcher for Dispatch {
 /// Makes one attempt after the other until the lane has none to start.
 async fn run(crew: Arc<Crew>, cell: Arc<Cell>, cut: Shutdown) {
     while let Some(start) = cell.next() {
-        let Some(event) = crew.event(&cell, &start).await else { continue };
-        let outcome = tokio::select! {
+        let ended = tokio::select! {
             biased;
             () = cut.stopped() => return, // parked already: its row is durable, its outcome unknown
-            outcome = crew.attempt(&cell, &event) => outcome,
+            () = cell.cut(start.attempt) => continue,
+            ended = crew.make(&cell, start.what) => ended,
         };
-        cell.finished(Finished { attempt: start.attempt, outcome, event });
+        let attempt = start.attempt;
+        match ended {
+            Ended::Answered(outcome, event) => cell.finished(Finished { attempt, outcome, event }),
+            Ended::Read(event) => cell.buried(attempt, event),
+            Ended::Unreadable => cell.unreadable(attempt),
+        }
     }
+}
+
+/// How an attempt ended.
+enum Ended {
+    /// With an outcome; with the event when it came from the ledger.
+    Answered(Outcome, Option<Arc<Emitted>>),
+    /// The event of a row that is given up.
+    Read(Arc<Emitted>),
+    /// The row's event cannot be read.
+    Unreadable,
 }
 
 // === impl Crew ===
 
 impl Crew {
-    async fn event(&self, cell: &Arc<Cell>, start: &Start) -> Option<Arc<Emitted>> {
-        let key = match &start.what {
-            What::First(event) => return Some(Arc::clone(event)),
-            What::Retry(key) => key.clone(),
-        };
-        self.metrics.retry();
-        let (store, wanted) = (self.store.clone(), key.clone());
-        match tokio::task::spawn_blocking(move || store.ledger_event(&wanted)).await {
+    async fn make(&self, cell: &Cell, what: What) -> Ended {
+        match what {
+            What::First(event) => Ended::Answered(self.attempt(cell, &event).await, None),
+            What::Batch(events) => {
+                // Nothing asks for batches yet: `batch` is refused where a subscription is read.
+                let detail = format!("{} events in one request", events.len());
+                Ended::Answered(Outcome::Failed { cause: FailureCause::Protocol, detail }, None)
+            }
+            What::Retry(key) => {
+                self.metrics.retry();
+                let Some(event) = self.read(cell, key).await else { return Ended::Unreadable };
+                Ended::Answered(self.attempt(cell, &event).await, Some(event))
+            }
+            What::Bury(key) => self.read(cell, key).await.map_or(Ended::Unreadable, Ended::Read),
+        }
+    }
+
+    async fn read(&self, cell: &Cell, key: LedgerKey) -> Option<Arc<Emitted>> {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || store.ledger_event(&key)).await {
             Ok(Ok(Some(event))) => return Some(Arc::new(Emitted::new(event))),
             Ok(Ok(None)) => error!(subscription = %cell.sid, "a ledger row has no event"),
             Ok(Err(error)) => error!(subscription = %cell.sid, %error, "a ledger row cannot be read"),
             Err(error) => error!(subscription = %cell.sid, %error, "reading a ledger row was cut off"),
         }
-        cell.unreadable(start.attempt, &key);
         None
     }
 
-    async fn attempt(&self, cell: &Cell, event: &Emitted) -> crate::model::outcome::Outcome {
+    async fn attempt(&self, cell: &Cell, event: &Emitted) -> Outcome {
         let (target, before) = (cell.target(), Instant::now());
         self.metrics.in_flight_attempts(1);
         let outcome = deliver::attempt(&self.transport, &target, event, clock::now()).await;

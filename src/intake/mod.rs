@@ -11,8 +11,9 @@ pub mod settings;
 
 use crate::intake::commit::Commits;
 use crate::intake::keeper::Keeper;
-use crate::intake::partition::{Admit, Held};
+use crate::intake::partition::Admit;
 use crate::intake::settings::IntakeSettings;
+use crate::kafka::committer::Commit;
 use crate::kafka::group::{Group, GroupError, Polled};
 use crate::kafka::settings::KafkaSettings;
 use crate::model::record::{Record, TopicPartition};
@@ -71,8 +72,8 @@ struct Loop {
     admit: Admit,
     commits: Commits,
     gate: Gate,
-    /// What could not be taken yet, by partition, in order.
-    held: HashMap<TopicPartition, VecDeque<Held>>,
+    /// Records of partitions that their mapping stopped, in order.
+    held: HashMap<TopicPartition, VecDeque<Record>>,
     paused: BTreeMap<TopicPartition, Reason>,
     topics: BTreeSet<String>,
     looked: Option<Instant>,
@@ -129,6 +130,7 @@ impl Loop {
             if let Some(polled) = self.group.poll(TICK) {
                 self.take(polled);
             }
+            self.answer_joins();
             if ticked.elapsed() >= TICK {
                 self.retry_held();
                 self.look_at_pauses(ticked.elapsed());
@@ -147,10 +149,7 @@ impl Loop {
         match polled {
             Polled::Record(record) => self.record(record),
             Polled::Assigned(partitions) => {
-                for (at, offset) in partitions {
-                    self.parts.partitions.open(&at, offset);
-                    self.commits.begin(&at, offset);
-                }
+                partitions.iter().for_each(|(at, offset)| self.open(at, *offset));
             }
             Polled::Revoked(partitions) => {
                 for at in partitions {
@@ -159,7 +158,7 @@ impl Loop {
                     self.commits.end(&at);
                 }
             }
-            Polled::Committed(commits) => self.commits.acknowledged(&commits),
+            Polled::Committed(commits) => self.acknowledged(&commits),
             Polled::NotCommitted(why) => self.complain(&format!("the last commit failed and is sent again: {why}")),
             Polled::OutOfRange => self.rescue(),
             Polled::Trouble(what) => self.complain(&what),
@@ -170,13 +169,13 @@ impl Loop {
         let at = record.origin.topic_partition();
         self.connected = Instant::now();
         if let Some(held) = self.held.get_mut(&at) {
-            held.push_back(Held::Record(record));
+            held.push_back(record);
             return;
         }
         let open_bytes = self.parts.partitions.bytes();
         let shut = match self.admit.record(&self.parts.pipeline.load(), record) {
-            Some(left) => {
-                self.held.entry(at.clone()).or_default().extend(left);
+            Some(stopped) => {
+                self.held.entry(at.clone()).or_default().push_back(stopped);
                 Some(Reason::Store)
             }
             None => self.parts.partitions.with(&at, |progress| self.gate.shut(progress, open_bytes)).flatten(),
@@ -195,7 +194,7 @@ impl Loop {
         self.paused.insert(at, reason);
     }
 
-    /// Offers again what was held, in order, as far as it is taken.
+    /// Takes again what was held, in order, as far as the rules in force let it pass.
     fn retry_held(&mut self) {
         let pipeline = self.parts.pipeline.load_full();
         for (at, held) in &mut self.held {
@@ -204,15 +203,61 @@ impl Loop {
                     held.push_front(first);
                     break;
                 }
-                if let Some(left) = self.admit.again(&pipeline, first) {
-                    for one in left.into_iter().rev() {
-                        held.push_front(one);
-                    }
+                if let Some(stopped) = self.admit.record(&pipeline, first) {
+                    held.push_front(stopped);
                     break;
                 }
             }
         }
         self.held.retain(|_, held| !held.is_empty());
+    }
+
+    /// Names the offsets where intake takes over from readers. Comes between two records: what is below the position
+    /// was offered, what is at or above it was not (protocol T9).
+    fn answer_joins(&self) {
+        for (cell, at) in self.parts.directory.hands().readers.joins() {
+            if let Some(position) = self.parts.partitions.with(&at, |progress| progress.position()) {
+                cell.act(|lane, turn| lane.join(&at, position, turn));
+            }
+        }
+    }
+
+    /// The broker has these commits: cursors that say no more than that go (protocol T9 f).
+    fn acknowledged(&self, commits: &[Commit]) {
+        self.commits.acknowledged(commits);
+        let readers = &self.parts.directory.hands().readers;
+        for cell in readers.with_cursors() {
+            cell.act(|lane, turn| {
+                commits.iter().for_each(|commit| lane.committed(&commit.at, commit.offset, turn));
+                if lane.cursors().next().is_none() {
+                    readers.without_cursor(cell.sid);
+                }
+            });
+        }
+    }
+
+    /// Begins an epoch of a partition.
+    fn open(&self, at: &TopicPartition, offset: i64) {
+        let epoch = self.parts.partitions.open(at, offset);
+        if let Err(error) = self.parts.directory.open(at, epoch) {
+            error!(topic = %at.topic, partition = at.partition, %error, "what is owed of a partition cannot be read");
+            self.parts.partitions.close(at); // nothing of it may be admitted; the daemon stops with the store
+            return;
+        }
+        self.commits.begin(at, offset);
+    }
+
+    /// With three quarters of the bytes open, the lane that queues most gives back its share (P6).
+    fn shed(&self, open_bytes: u64) {
+        if open_bytes < self.gate.bytes - self.gate.bytes / 4 {
+            return;
+        }
+        let snapshot = self.parts.directory.snapshot();
+        let queued = snapshot.iter().map(|entry| (entry.cell.act(|lane, _| lane.queued_bytes()), entry));
+        if let Some((bytes, entry)) = queued.max_by_key(|(bytes, _)| *bytes).filter(|(bytes, _)| *bytes > 0) {
+            info!(subscription = %entry.subscription.id, bytes, "memory is short: what is queued for it is read again later");
+            entry.cell.act(|lane, turn| lane.shed(turn));
+        }
     }
 
     /// Pauses and resumes as budgets, ledgers and the store say.
@@ -232,6 +277,7 @@ impl Loop {
             let resume = self.parts.partitions.with(at, |progress| self.gate.may_resume(progress, open_bytes));
             !store_full && !self.held.contains_key(at) && resume == Some(Resume::Yes)
         };
+        self.shed(open_bytes);
         let free = self.paused.keys().filter(|at| may(at)).cloned().collect::<Vec<_>>();
         if free.is_empty() {
             return;
@@ -288,8 +334,7 @@ impl Loop {
                 for jump in jumps {
                     error!(topic = %jump.at.topic, partition = jump.at.partition, from = jump.from, to = jump.to,
                         "the log does not hold this position any more; going on at its beginning");
-                    self.parts.partitions.open(&jump.at, jump.to);
-                    self.commits.begin(&jump.at, jump.to);
+                    self.open(&jump.at, jump.to);
                 }
             }
             Err(error) => self.complain(&format!("cannot look up what the log holds: {error}")),

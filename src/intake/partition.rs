@@ -1,10 +1,10 @@
 //! One record's way from the log to the lanes: pass it through the rules, admit it, offer what it became.
 //!
-//! What a record becomes is open until its deliveries settle and its quarantine rows are durable. A record, or
-//! the rest of one, that cannot be taken now is given back to be held.
+//! What a record becomes is open until its deliveries settle and its quarantine rows are durable. A lane takes
+//! whatever it is offered: what finds no room in it is left to its cursor, and read again later.
 
-use crate::lane::signal::Answer;
-use crate::model::delivery::{Offer, Ticket};
+use crate::lane::signal::Group;
+use crate::model::delivery::Ticket;
 use crate::model::event::Emitted;
 use crate::model::quarantine::{Fault, Quarantined};
 use crate::model::record::Record;
@@ -13,8 +13,8 @@ use crate::progress::partition::{Admission, Admitted};
 use crate::progress::partitions::Partitions;
 use crate::runtime::clock;
 use crate::store::batch::Batch;
-use crate::subscriptions::cell::{Cell, Hands, Room};
-use crate::subscriptions::{Directory, Group};
+use crate::subscriptions::cell::Hands;
+use crate::subscriptions::{self, Directory};
 use std::sync::Arc;
 use tracing::{error, warn};
 
@@ -24,14 +24,6 @@ pub(crate) struct Admit {
     partitions: Arc<Partitions>,
 }
 
-/// What could not be taken yet.
-pub(crate) enum Held {
-    /// A record that is not admitted.
-    Record(Record),
-    /// A group of an admitted record whose lane has a full ledger.
-    Group(Arc<Cell>, Vec<Offer>),
-}
-
 // === impl Admit ===
 
 impl Admit {
@@ -39,15 +31,15 @@ impl Admit {
         Self { directory, partitions }
     }
 
-    /// Takes a record; gives back what could not be taken, in order.
-    pub(crate) fn record(&self, pipeline: &Pipeline, record: Record) -> Option<Vec<Held>> {
+    /// Takes a record; gives it back when its mapping stops the partition.
+    pub(crate) fn record(&self, pipeline: &Pipeline, record: Record) -> Option<Record> {
         let hands = self.directory.hands();
         let passage = pipeline.pass(&record);
         if let Some(fault) = passage.stop {
             let origin = &record.origin;
             error!(topic = %origin.topic, partition = origin.partition, offset = origin.offset, mapping = fault.mapping,
                 field = fault.field, "the partition stops, as its mapping asks (on_error: stop): {}", fault.detail);
-            return Some(vec![Held::Record(record)]);
+            return Some(record);
         }
         let groups = self.directory.snapshot().takers(&passage.events);
         let deliveries: usize = groups.iter().map(|group| group.events.len()).sum();
@@ -76,21 +68,13 @@ impl Admit {
         for fault in passage.faults {
             self.quarantine(record.clone(), fault, ticket.clone());
         }
-        let offers = |group: Group| {
-            let offer = |event| Offer { event, ticket: ticket.clone(), admitted: now };
-            (group.cell, group.events.into_iter().map(offer).collect::<Vec<_>>())
-        };
-        let left = groups.into_iter().map(offers).filter_map(|(cell, group)| offer(&cell, group));
-        let left = left.collect::<Vec<_>>();
-        (!left.is_empty()).then_some(left)
-    }
-
-    /// Takes something that was held.
-    pub(crate) fn again(&self, pipeline: &Pipeline, held: Held) -> Option<Vec<Held>> {
-        match held {
-            Held::Record(record) => self.record(pipeline, record),
-            Held::Group(cell, group) => offer(&cell, group).map(|left| vec![left]),
+        for group in groups {
+            let subscriptions::Group { cell, events } = group;
+            cell.wait_for_room(&ticket.at, events.len());
+            let group = Group { epoch, offset: ticket.offset, events };
+            cell.act(|lane, turn| lane.offer(&ticket.at, group, turn));
         }
+        None
     }
 
     /// INVARIANT (P7): a record that was not understood is durable before its offset may be committed.
@@ -109,25 +93,7 @@ impl Admit {
     }
 }
 
-/// Offers a group to its lane. A full queue is waited for as long as its lane has earned, then the group is
-/// parked; with a full ledger the group comes back.
-fn offer(cell: &Arc<Cell>, mut group: Vec<Offer>) -> Option<Held> {
-    loop {
-        match cell.act(|lane, effects| lane.offer(group, effects)) {
-            Answer::Taken => return None,
-            Answer::LedgerFull(back) => return Some(Held::Group(Arc::clone(cell), back)),
-            Answer::QueueFull(back) => {
-                if cell.wait_for_room() == Room::None {
-                    cell.act(|lane, effects| lane.park(back, clock::now(), effects));
-                    return None;
-                }
-                group = back;
-            }
-        }
-    }
-}
-
-fn count(hands: &Hands, record: &Record, events: &[Arc<Emitted>], groups: &[Group]) {
+fn count(hands: &Hands, record: &Record, events: &[Arc<Emitted>], groups: &[subscriptions::Group]) {
     let topic = &record.origin.topic;
     hands.metrics.records_consumed(topic, 1);
     if !events.is_empty() {

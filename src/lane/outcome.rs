@@ -433,4 +433,29 @@ mod tests {
         assert_eq!(solo.lane.gate(), Gate::HalfOpen(1));
         assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::Read)), "its reader may come");
     }
+
+    #[test]
+    fn a_ledger_that_becomes_full_sends_what_waits_behind_its_cursor_and_opens_when_half_of_it_is_free() {
+        let breaker = crate::lane::settings::BreakerSettings::default();
+        let settings = DeliverySettings { concurrency: 9, queue: 9, breaker, ..settings(Ordering::None, 0) };
+        let mut solo = Solo::new(settings);
+        (1..=6).for_each(|offset| solo.offer(offset, &[0]));
+        let out = (0..5).map(|_| solo.start().unwrap().attempt).collect::<Vec<_>>();
+        for attempt in out {
+            solo.finish(attempt, status(500, Absent));
+        }
+        assert_eq!((solo.lane.gate(), solo.lane.queued()), (Gate::Shut(Shut::LedgerFull), 0));
+        solo.flush();
+        assert_eq!(solo.settled.len(), 6);
+        solo.wait(2_500);
+        let mut left = 5;
+        while solo.lane.gate() != Gate::Open {
+            let attempt = solo.start().unwrap().attempt;
+            solo.finish(attempt, status(200, Absent));
+            solo.flush();
+            left -= 1;
+            assert!(left >= 2, "at half of its rows");
+        }
+        assert_eq!((left, solo.lane.counts().rows), (2, 2));
+    }
 }

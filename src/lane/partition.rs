@@ -281,4 +281,67 @@ mod tests {
         });
         assert_eq!(solo.starts().len(), 1);
     }
+
+    /// As after a kill: a row of key 1 at offset 9, and the cursor before it.
+    fn with_a_later_row() -> Solo {
+        let mut solo = Solo::behind(settings(Ordering::Key, 0), 5);
+        let event = crate::lane::world::log::event(0, 9, (0, 1));
+        let key = LedgerKey::of(&event.event, crate::lane::world::log::sid());
+        let (first, due, ordering_key) =
+            (solo.time(), solo.time().after(std::time::Duration::from_secs(9)), event.event.key.clone());
+        let head = LedgerHead { attempts: 1, first, due, last: None, ordering_key, body_len: 10 };
+        solo.act(|lane, turn| lane.adopt(vec![(key, head)], turn));
+        solo
+    }
+
+    #[test]
+    fn inv_15_a_later_row_does_not_block_an_earlier_delivery_that_is_read_again() {
+        let mut solo = with_a_later_row();
+        solo.scan(5, &[1]);
+        assert_eq!((solo.lane.queued(), solo.lane.counts().rows), (1, 1), "not parked behind it either");
+        assert_eq!(solo.starts()[0].1, [5]);
+    }
+
+    #[test]
+    fn inv_12_a_row_waits_for_an_earlier_delivery_of_its_key_in_the_queue() {
+        let mut solo = with_a_later_row();
+        solo.scan(5, &[1]);
+        solo.wait(20_000);
+        let first = solo.starts();
+        assert_eq!((first.len(), &first[0].1), (1, &vec![5]));
+        assert!(solo.starts().is_empty());
+        solo.finish(first[0].0, status(200, Absent));
+        assert_eq!(solo.starts()[0].1, [9]);
+    }
+
+    #[test]
+    fn inv_15_a_probe_that_was_cut_off_does_not_keep_the_next_one_from_going() {
+        let mut solo = Solo::new(settings(Ordering::None, 0));
+        (1..=3).for_each(|offset| solo.offer(offset, &[0]));
+        for (attempt, _) in solo.starts() {
+            solo.finish(attempt, status(500, Absent));
+        }
+        solo.flush();
+        solo.wait(1_000);
+        assert_eq!(solo.starts().len(), 1);
+        let key = LedgerKey::of(&crate::lane::world::log::event(1, 1, (0, 0)).event, crate::lane::world::log::sid());
+        let (first, due) = (solo.time(), solo.time());
+        let head = LedgerHead { attempts: 1, first, due, last: None, ordering_key: None, body_len: 10 };
+        solo.act(|lane, turn| lane.adopt(vec![(key, head)], turn));
+        solo.act(|lane, turn| lane.forget(&at(0), turn));
+        solo.wait(2_000);
+        assert_eq!(solo.starts().len(), 1);
+    }
+
+    #[test]
+    fn inv_6_what_has_a_row_is_not_taken_again_when_it_is_read_again() {
+        let mut solo = with_a_later_row();
+        (5..9).for_each(|offset| {
+            solo.act(|lane, turn| lane.passed(&crate::lane::world::solo::main(), offset + 1, turn));
+        });
+        solo.scan(9, &[1, 2]);
+        assert_eq!(solo.lane.queued(), 1, "the other event of the record");
+        solo.act(|lane, turn| lane.join(&at(0), 10, turn));
+        assert_eq!((solo.starts().len(), solo.lane.counts().rows), (1, 1));
+    }
 }

@@ -19,6 +19,7 @@ use crate::lane::slots::Slots;
 use crate::model::cursor::CursorRow;
 use crate::model::delivery::{LedgerKey, Ticket};
 use crate::model::id::Sid;
+use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
 use std::time::Duration;
 
@@ -143,6 +144,12 @@ impl Lane {
     #[must_use]
     pub fn has_room(&self, more: usize) -> bool {
         self.queue.has_room(more, self.settings.queue)
+    }
+
+    /// Whether intake feeds this lane on `at`.
+    #[must_use]
+    pub fn is_live(&self, at: &TopicPartition) -> bool {
+        self.places.find(at, 0).is_none_or(|number| self.places.at(number).is_live())
     }
 
     /// How long intake may still wait for room here before it offers.

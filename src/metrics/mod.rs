@@ -30,6 +30,7 @@ struct Inner {
     delivery_age: Histogram,
     in_flight: IntGauge,
     retries: IntCounter,
+    breakers: [IntCounter; BREAKERS.len()],
     dead_letters: [IntCounter; DeadReason::ALL.len()],
     backpressure: [Counter; PAUSES.len()],
     store_flush: Histogram,
@@ -66,6 +67,9 @@ const DELIVERIES: [&str; 6] = ["accepted", "refused", "failed", "blocked", "dead
 
 /// The `reason` label of back-pressure; what is not in it counts as the last.
 const PAUSES: [&str; 5] = ["bytes", "partition", "store", "egress", "other"];
+
+/// The `to` label of breaker transitions.
+const BREAKERS: [&str; 3] = ["open", "probation", "closed"];
 
 /// Up to the longest timeout one may set; OpenTelemetry's and more (PM-8).
 const EXCHANGE: [f64; 19] =
@@ -111,6 +115,7 @@ impl Metrics {
             delivery_age: book.histogram(&table::DELIVERY_AGE, &AGE),
             in_flight: book.level(&table::IN_FLIGHT_ATTEMPTS),
             retries: book.counter(&table::RETRIES),
+            breakers: book.closed(&table::BREAKER_TRANSITIONS, BREAKERS),
             dead_letters: book.closed(&table::DEAD_LETTERS, DeadReason::ALL.map(DeadReason::as_str)),
             backpressure: book.seconds(&table::BACKPRESSURE, PAUSES),
             store_flush: book.histogram(&table::STORE_FLUSH, &FLUSH),
@@ -156,6 +161,13 @@ impl Metrics {
         let place = DeadReason::ALL.iter().position(|other| *other == reason).expect("ALL has every reason");
         self.0.dead_letters[place].inc();
         self.delivered(if reason == DeadReason::Expired { "expired" } else { "dead" });
+    }
+
+    /// A breaker went over to this state; an unknown one is not counted.
+    pub fn breaker(&self, to: &str) {
+        if let Some(place) = BREAKERS.iter().position(|other| *other == to) {
+            self.0.breakers[place].inc();
+        }
     }
 
     /// An attempt begins that is not the delivery's first.

@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the way of an event.
-pub const ALL: [&Definition; 26] = [
+pub const ALL: [&Definition; 27] = [
     &RECORDS_CONSUMED,
     &RECORDS_MAPPED,
     &RECORDS_UNMATCHED,
@@ -46,6 +46,7 @@ pub const ALL: [&Definition; 26] = [
     &LEDGER_BYTES,
     &LEDGER_OLDEST,
     &RETRIES,
+    &BREAKER_TRANSITIONS,
     &DEAD_LETTERS,
     &BACKPRESSURE,
     &STORE_FLUSH,
@@ -106,6 +107,8 @@ pub(crate) const LEDGER_BYTES: Definition = gauge("hookline_ledger_bytes", &[], 
 pub(crate) const LEDGER_OLDEST: Definition =
     gauge("hookline_ledger_oldest_seconds", &[], "Age of the oldest of these; 0 when there is none");
 pub(crate) const RETRIES: Definition = counter("hookline_retries_total", &[], "Attempts that were not the first");
+pub(crate) const BREAKER_TRANSITIONS: Definition =
+    counter("hookline_breaker_transitions_total", &["to"], "Breakers that went over to this state");
 pub(crate) const DEAD_LETTERS: Definition =
     counter("hookline_dead_letters_total", &["reason"], "Deliveries that were given up");
 pub(crate) const BACKPRESSURE: Definition = counter(

@@ -42,6 +42,12 @@ pub struct Subscription {
     pub concurrency: Option<u16>,
     /// When to try again; `None`: the default of `delivery.retry`.
     pub retry: Option<Retry>,
+    /// What order is kept.
+    pub ordering: Ordering,
+    /// What happens when a key is blocked and the ledger full; `None`: the default of `delivery.on_blocked`.
+    pub on_blocked: Option<OnBlocked>,
+    /// Requests per second; `None`: as many as there are slots for.
+    pub rate: Option<u32>,
     /// What it is allowed to do now.
     pub status: Status,
     /// Whether it stands in a file and is read-only in the API.
@@ -166,7 +172,9 @@ pub struct Status {
 pub enum State {
     /// Deliveries are attempted.
     Active,
-    /// Nothing is attempted until somebody enables it: the endpoint said 410.
+    /// Nothing is attempted until the operator resumes it.
+    Paused,
+    /// Nothing is attempted until somebody resumes it: the endpoint said 410, or failed for too long.
     Disabled,
 }
 
@@ -266,13 +274,14 @@ impl fmt::Display for Tenant {
 
 impl State {
     /// Every state, for tables.
-    pub const ALL: [Self; 2] = [Self::Active, Self::Disabled];
+    pub const ALL: [Self; 3] = [Self::Active, Self::Paused, Self::Disabled];
 
     /// The name as users read it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Paused => "paused",
             Self::Disabled => "disabled",
         }
     }

@@ -122,6 +122,16 @@ impl Store {
         wait.await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Waits until all that was handed over is durable. Blocks.
+    ///
+    /// # Errors
+    /// The store failed or is closed.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        let (done, wait) = std::sync::mpsc::channel();
+        self.submit(Batch::new(), move |result| drop(done.send(result)));
+        wait.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
     /// Writes what waits, then takes nothing more. Blocks.
     ///
     /// # Errors
@@ -254,13 +264,20 @@ impl Store {
         Ok(all)
     }
 
-    /// Writes a subscription with its secrets.
+    /// Writes a subscription with its secrets, and the cursors it begins with.
     ///
     /// # Errors
     /// The store failed or is closed.
-    pub async fn put_subscription(&self, subscription: &Subscription) -> Result<(), StoreError> {
+    pub async fn put_subscription(
+        &self,
+        subscription: &Subscription,
+        cursors: &[(TopicPartition, CursorRow)],
+    ) -> Result<(), StoreError> {
         let (row, secrets) = subscriptions::write(subscription, &self.0.seal);
         let mut batch = Batch::new();
+        for (at, row) in cursors {
+            batch.cursor(&CursorKey { at: at.clone(), stream: 0, sid: subscription.sid }, row);
+        }
         batch.raw(Tree::Config, Op::Put(subscriptions::subscription_key(subscription.sid), row));
         batch.raw(Tree::Config, Op::Put(subscriptions::secret_key(subscription.sid), secrets));
         self.durable(batch).await

@@ -3,7 +3,9 @@
 
 use crate::model::id::Sid;
 use crate::model::secret::{Secret, SigningSecret};
-use crate::model::subscription::{Auth, Format, Retry, Signing, State, Status, Subscription, Tenant};
+use crate::model::subscription::{
+    Auth, Format, OnBlocked, Ordering, Retry, Signing, State, Status, Subscription, Tenant,
+};
 use crate::model::time::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::row;
@@ -32,6 +34,12 @@ struct SubscriptionForm {
     timeout_ms: Option<u64>,
     concurrency: Option<u16>,
     retry: Option<RetryForm>,
+    #[serde(default)]
+    ordering: Option<String>,
+    #[serde(default)]
+    on_blocked: Option<String>,
+    #[serde(default)]
+    rate: Option<u32>,
     state: String,
     reason: Option<String>,
     since: i64,
@@ -129,6 +137,9 @@ impl SubscriptionForm {
                 max_age_ms: millis(retry.max_age),
                 jitter: retry.jitter,
             }),
+            ordering: Some(s.ordering.as_str().into()),
+            on_blocked: s.on_blocked.map(|on_blocked| on_blocked.as_str().into()),
+            rate: s.rate,
             state: s.status.state.as_str().into(),
             reason: s.status.reason.clone(),
             since: s.status.since.as_millis(),
@@ -142,6 +153,12 @@ impl SubscriptionForm {
     fn into_subscription(self, sid: Sid, secrets: SecretForm) -> Result<Subscription, String> {
         let format = Format::ALL.into_iter().find(|format| format.as_str() == self.format);
         let signing = Signing::ALL.into_iter().find(|signing| signing.as_str() == self.signing);
+        let ordering = match self.ordering.as_deref() {
+            None => Some(Ordering::None),
+            Some(text) => Ordering::ALL.into_iter().find(|ordering| ordering.as_str() == text),
+        };
+        let on_blocked = self.on_blocked.as_deref();
+        let on_blocked = on_blocked.map(|text| OnBlocked::ALL.into_iter().find(|known| known.as_str() == text));
         let state = State::ALL.into_iter().find(|state| state.as_str() == self.state);
         Ok(Subscription {
             sid,
@@ -169,6 +186,9 @@ impl SubscriptionForm {
                 max_age: Duration::from_millis(retry.max_age_ms),
                 jitter: retry.jitter,
             }),
+            ordering: ordering.ok_or_else(|| format!("unknown ordering {:?}", self.ordering))?,
+            on_blocked: on_blocked.map(|known| known.ok_or("unknown on_blocked")).transpose()?,
+            rate: self.rate,
             status: Status {
                 state: state.ok_or_else(|| format!("unknown state {}", self.state))?,
                 reason: self.reason,

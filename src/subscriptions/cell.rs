@@ -6,23 +6,27 @@
 //! the store takes a batch at once and calls back when it is durable.
 
 use crate::deliver::target::Target;
-use crate::lane::Lane;
 use crate::lane::gate::Gate;
-use crate::lane::signal::{AttemptId, Effect, Finished, Row, Start};
+use crate::lane::signal::{AttemptId, Change, Disabling, Effect, Finished, News, Start, Turn, Write};
+use crate::lane::state::Lane;
 use crate::metrics::Metrics;
-use crate::model::delivery::{LedgerKey, Ticket};
+use crate::model::event::Emitted;
 use crate::model::id::Sid;
+use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
 use crate::progress::partitions::Partitions;
 use crate::runtime::clock;
 use crate::runtime::random::Dice;
 use crate::store::Store;
 use crate::store::batch::Batch;
+use crate::subscriptions::readers::Readers;
 use arc_swap::ArcSwap;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::Notify;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 /// One subscription's lane.
 pub struct Cell {
@@ -31,6 +35,9 @@ pub struct Cell {
     target: ArcSwap<Target>,
     state: Mutex<State>,
     room: Condvar,
+    /// Attempts that are to be cut off, until their runners hear of it.
+    cut: Mutex<HashSet<AttemptId>>,
+    cut_more: Notify,
     hands: Arc<Hands>,
 }
 
@@ -42,9 +49,12 @@ pub struct Hands {
     pub partitions: Arc<Partitions>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Who waits for a reader.
+    pub readers: Readers,
     dispatcher: OnceLock<Arc<dyn Dispatcher>>,
-    gone: Mutex<Vec<Sid>>,
-    gone_more: Notify,
+    disabling: Mutex<Vec<(Sid, Disabling)>>,
+    disabling_more: Notify,
+    stopped: AtomicBool,
 }
 
 /// Who makes attempts.
@@ -61,9 +71,8 @@ struct State {
     runners: usize,
     armed: Option<Timestamp>,
     effects: Vec<Effect>,
-    waiting: usize,
-    /// Whether a row became durable since the lane was last armed.
-    flushed: bool,
+    /// Who waits for room, and how few must be queued for it.
+    waiting: Option<usize>,
 }
 
 // === impl Hands ===
@@ -72,8 +81,16 @@ impl Hands {
     /// Hands that act on this store and these partitions.
     #[must_use]
     pub fn new(store: Store, partitions: Arc<Partitions>, metrics: Metrics) -> Self {
-        let (dispatcher, gone, gone_more) = (OnceLock::new(), Mutex::new(Vec::new()), Notify::new());
-        Self { store, partitions, metrics, dispatcher, gone, gone_more }
+        Self {
+            store,
+            partitions,
+            metrics,
+            readers: Readers::default(),
+            dispatcher: OnceLock::new(),
+            disabling: Mutex::default(),
+            disabling_more: Notify::new(),
+            stopped: AtomicBool::new(false),
+        }
     }
 
     /// Says who makes attempts; once. Without it lanes only collect.
@@ -83,14 +100,19 @@ impl Hands {
         }
     }
 
-    /// Waits for subscriptions whose endpoint said that it is gone (410). Cancel-safe.
-    pub async fn gone(&self) -> Vec<Sid> {
+    /// No lane starts an attempt any more.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Waits for subscriptions that their lanes want disabled. Cancel-safe.
+    pub async fn disabling(&self) -> Vec<(Sid, Disabling)> {
         loop {
-            let gone = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
-            if !gone.is_empty() {
-                return gone;
+            let disabling = std::mem::take(&mut *self.disabling.lock().unwrap_or_else(PoisonError::into_inner));
+            if !disabling.is_empty() {
+                return disabling;
             }
-            self.gone_more.notified().await;
+            self.disabling_more.notified().await;
         }
     }
 }
@@ -101,10 +123,10 @@ impl Cell {
     /// Puts a lane behind its lock.
     #[must_use]
     pub fn new(sid: Sid, lane: Lane, target: Target, hands: Arc<Hands>) -> Arc<Self> {
-        let (dice, effects) = (Dice::new(), Vec::new());
-        let state = State { lane, dice, runners: 0, armed: None, effects, waiting: 0, flushed: false };
+        let state = State { lane, dice: Dice::new(), runners: 0, armed: None, effects: Vec::new(), waiting: None };
         let (target, state) = (ArcSwap::from_pointee(target), Mutex::new(state));
-        Arc::new(Self { sid, target, state, room: Condvar::new(), hands })
+        let (cut, cut_more) = (Mutex::default(), Notify::new());
+        Arc::new(Self { sid, target, state, room: Condvar::new(), cut, cut_more, hands })
     }
 
     /// What attempts are sent to now.
@@ -119,22 +141,21 @@ impl Cell {
     }
 
     /// Lets `work` speak to the lane, then does what the lane asks for, in its order.
-    pub fn act<T>(self: &Arc<Self>, work: impl FnOnce(&mut Lane, &mut Vec<Effect>) -> T) -> T {
-        let mut state = self.lock();
-        let mut effects = std::mem::take(&mut state.effects);
-        let answer = work(&mut state.lane, &mut effects);
-        self.follow(&mut state, effects);
-        answer
+    pub fn act<T>(self: &Arc<Self>, work: impl FnOnce(&mut Lane, &mut Turn<'_>) -> T) -> T {
+        self.act_in(&mut self.lock(), work)
     }
 
     /// The next attempt to make. `None` ends the runner that asked: another is started when there is work.
     pub fn next(self: &Arc<Self>) -> Option<Start> {
         let mut state = self.lock();
-        let start = state.lane.start(clock::now());
+        let now = clock::now();
+        let start = if self.hands.stopped.load(Ordering::Acquire) { None } else { state.lane.start(now) };
         if start.is_none() {
             state.runners -= 1;
+            self.arm(&mut state, now);
         }
-        if state.waiting > 0 {
+        if state.waiting.is_some_and(|enough| state.lane.queued() < enough) {
+            state.waiting = None;
             self.room.notify_all();
         }
         start
@@ -142,77 +163,87 @@ impl Cell {
 
     /// Takes what came of an attempt.
     pub fn finished(self: &Arc<Self>, finished: Finished) {
-        let mut state = self.lock();
-        let mut effects = std::mem::take(&mut state.effects);
-        let roll = state.dice.roll();
-        state.lane.finished(finished, clock::now(), roll, &mut effects);
-        self.follow(&mut state, effects);
+        self.act(|lane, turn| lane.finished(finished, turn));
     }
 
-    /// The event of a retry cannot be read; the row stays as it is and is not tried before the next start.
-    pub fn unreadable(&self, attempt: AttemptId, key: &LedgerKey) {
-        error!(subscription = %self.sid, ?attempt, event = %key.event, "the ledger row has no readable event");
+    /// The event of a row that is given up was read.
+    pub fn buried(self: &Arc<Self>, attempt: AttemptId, event: Arc<Emitted>) {
+        self.act(|lane, turn| lane.buried(attempt, event, turn));
+    }
+
+    /// The event of a row cannot be read; the row stays as it is and is not tried before the next start.
+    pub fn unreadable(self: &Arc<Self>, attempt: AttemptId) {
+        error!(subscription = %self.sid, ?attempt, "a ledger row has no readable event; it is not tried before the next start");
+        self.act(|lane, turn| lane.unreadable(attempt, turn));
     }
 
     /// What time brings; arms the next wake-up.
     pub fn tick(self: &Arc<Self>) {
         let mut state = self.lock();
         state.armed = None;
-        let mut effects = std::mem::take(&mut state.effects);
-        state.lane.tick(clock::now(), &mut effects);
-        self.follow(&mut state, effects);
+        self.act_in(&mut state, Lane::tick);
     }
 
-    /// Waits for room in the queue, as long as the lane has earned; gives whether it is worth offering again.
-    /// Blocks the thread.
-    pub fn wait_for_room(&self) -> Room {
-        let mut state = self.lock();
-        let patience = state.lane.patience();
-        if patience.is_zero() || state.lane.gate() != Gate::Open {
-            return Room::None;
+    /// Ends when `attempt` is to be cut off: its partition goes, or the subscription does. Cancel-safe.
+    pub async fn cut(&self, attempt: AttemptId) {
+        loop {
+            let more = self.cut_more.notified();
+            tokio::pin!(more);
+            more.as_mut().enable(); // what is cut between the look and the wait is heard
+            if self.cut.lock().unwrap_or_else(PoisonError::into_inner).remove(&attempt) {
+                return;
+            }
+            more.await;
         }
-        let (before, queued) = (Instant::now(), state.lane.queued());
+    }
+
+    /// Waits until the queue has room for `more`, as long as a live lane with an open gate has earned. Blocks the
+    /// thread. What finds no room then goes behind.
+    pub fn wait_for_room(&self, at: &TopicPartition, more: usize) {
+        let mut state = self.lock();
+        if state.lane.has_room(more) || state.lane.gate() != Gate::Open || !state.lane.is_live(at) {
+            return;
+        }
+        let (before, patience, queued) = (Instant::now(), state.lane.patience(), state.lane.queued());
+        if patience.is_zero() {
+            return;
+        }
         // An eighth of the queue must be free: waking for each slot would cost more than it brings.
-        let enough = queued - queued / 8;
-        state.waiting += 1;
+        state.waiting = Some((queued - queued / 8).saturating_sub(more.min(queued / 2)).max(1));
         let (mut state, _) = self
             .room
-            .wait_timeout_while(state, patience.min(Duration::from_millis(20)), |state| state.lane.queued() >= enough)
+            .wait_timeout_while(state, patience, |state| state.waiting.is_some())
             .unwrap_or_else(PoisonError::into_inner);
-        state.waiting -= 1;
+        state.waiting = None;
         state.lane.waited(before.elapsed());
-        Room::Perhaps
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does what the lane asked for, then starts a runner and arms the timer where that is needed.
-    fn follow(self: &Arc<Self>, state: &mut State, mut effects: Vec<Effect>) {
-        let mut changed = std::mem::take(&mut state.flushed);
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Settle(ticket) => self.hands.partitions.settle(&ticket),
-                Effect::Write { row, settles } => {
-                    changed = true;
-                    self.write(&mut state.lane, row, settles);
-                }
-                Effect::Disable => {
-                    self.hands.gone.lock().unwrap_or_else(PoisonError::into_inner).push(self.sid);
-                    self.hands.gone_more.notify_one();
-                }
-            }
-        }
-        state.effects = effects;
+    fn act_in<T>(self: &Arc<Self>, state: &mut State, work: impl FnOnce(&mut Lane, &mut Turn<'_>) -> T) -> T {
+        let mut effects = std::mem::take(&mut state.effects);
         let now = clock::now();
-        let Some(dispatcher) = self.hands.dispatcher.get() else { return };
-        if state.lane.wants_runner(state.runners, now) {
+        let State { lane, dice, .. } = state;
+        let answer = work(lane, &mut Turn { now, dice: &mut || dice.roll(), effects: &mut effects });
+        let arm = self.follow(state, &mut effects);
+        state.effects = effects;
+        if state.lane.wants_runner(state.runners, now) && !self.hands.stopped.load(Ordering::Acquire) {
+            let Some(dispatcher) = self.hands.dispatcher.get() else { return answer };
             state.runners += 1;
             dispatcher.run(Arc::clone(self));
         }
-        if (changed || state.armed.is_none())
-            && let Some(at) = state.lane.wake_at(now)
+        if arm == Arm::Yes || state.armed.is_none() {
+            self.arm(state, now);
+        }
+        answer
+    }
+
+    /// Sees to it that the lane is woken in time.
+    fn arm(self: &Arc<Self>, state: &mut State, now: Timestamp) {
+        let Some(dispatcher) = self.hands.dispatcher.get() else { return };
+        if let Some(at) = state.lane.wake_at(now)
             && state.armed.is_none_or(|armed| at < armed)
         {
             state.armed = Some(at);
@@ -220,50 +251,113 @@ impl Cell {
         }
     }
 
-    /// A row is durable: a retry may be due earlier than what the lane is armed for.
-    fn flushed(self: &Arc<Self>, row: &Row) {
-        let mut state = self.lock();
-        let mut effects = std::mem::take(&mut state.effects);
-        state.lane.flushed(row, &mut effects);
-        state.flushed = true;
-        self.follow(&mut state, effects);
+    /// Does what the lane asked for, in its order.
+    fn follow(self: &Arc<Self>, state: &mut State, effects: &mut Vec<Effect>) -> Arm {
+        let mut arm = Arm::No;
+        for effect in effects.drain(..) {
+            if let Effect::Settle(ticket) = effect {
+                self.hands.partitions.settle(&ticket);
+                continue;
+            }
+            arm = Arm::Yes;
+            match effect {
+                Effect::Settle(_) => {}
+                Effect::Write(write) => self.write(&mut state.lane, write),
+                Effect::Cut(attempt) => {
+                    self.cut.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt);
+                    self.cut_more.notify_waiters();
+                }
+                Effect::Disable(why) => {
+                    self.hands.disabling.lock().unwrap_or_else(PoisonError::into_inner).push((self.sid, why));
+                    self.hands.disabling_more.notify_one();
+                }
+                Effect::Read => self.hands.readers.call(self),
+                Effect::Ended(place) => {
+                    info!(subscription = %self.sid, topic = %place.at.topic, partition = place.at.partition, "a replay has ended here");
+                }
+                Effect::News(news) => self.tell(news),
+            }
+        }
+        arm
+    }
+
+    fn tell(&self, news: News) {
+        let subscription = self.sid;
+        match news {
+            News::Failing => warn!(%subscription, "its endpoint fails: the breaker opened, probes go out"),
+            News::Trying => info!(%subscription, "its endpoint answered: it is tried carefully"),
+            News::Recovered => info!(%subscription, "its endpoint is well again"),
+            News::LedgerFull => {
+                warn!(%subscription, "its ledger is full: nothing new is tried until half of it is free")
+            }
+            News::LedgerFree => info!(%subscription, "its ledger has room again"),
+        }
+        self.hands.metrics.breaker(match news {
+            News::Failing => "open",
+            News::Trying => "probation",
+            News::Recovered => "closed",
+            News::LedgerFull | News::LedgerFree => return,
+        });
     }
 
     /// INVARIANT (INV-3): durable, then the lane is told, then the tickets settle.
-    fn write(self: &Arc<Self>, lane: &mut Lane, row: Row, settles: Vec<Ticket>) {
-        let mut batch = Batch::new();
-        match &row {
-            Row::Park(key, head, event) => {
-                let body_len = batch.park(key, head, &event.event);
-                lane.weigh(key, body_len);
-            }
-            Row::Head(key, head) => batch.head(key, head),
-            Row::Unpark(key, head) => batch.unpark(key, head.body_len),
-            Row::Dead(key, head, dying) => {
-                if let Some(head) = head {
-                    batch.unpark(key, head.body_len);
-                }
-                self.hands.metrics.dead_letter(dying.reason);
-                batch.dead_letter(&dying.letter(self.sid, clock::now()));
-            }
-        }
+    fn write(self: &Arc<Self>, lane: &mut Lane, mut write: Write) {
+        let batch = self.batch(lane, &write);
+        let settles = std::mem::take(&mut write.settles);
         let cell = Arc::clone(self);
         self.hands.store.submit(batch, move |result| match result {
             Ok(()) => {
-                cell.flushed(&row);
+                cell.flushed(&write);
                 settles.iter().for_each(|ticket| cell.hands.partitions.settle(ticket));
             }
             // Nothing settles, so nothing is committed; the store stays failed and the daemon stops.
             Err(error) => error!(subscription = %cell.sid, %error, "a delivery could not be made durable"),
         });
     }
+
+    fn batch(self: &Arc<Self>, lane: &mut Lane, write: &Write) -> Batch {
+        let mut batch = Batch::new();
+        for change in &write.changes {
+            match change {
+                Change::Park(key, head, event) => {
+                    let body_len = batch.park(key, head, &event.event);
+                    lane.weigh(key, body_len);
+                }
+                Change::Head(key, head) => batch.head(key, head),
+                Change::Unpark(key, head) => batch.unpark(key, head.body_len),
+                Change::Dead(key, head, dying) => {
+                    if let Some(head) = head {
+                        batch.unpark(key, head.body_len);
+                    }
+                    self.hands.metrics.dead_letter(dying.reason);
+                    batch.dead_letter(&dying.letter(self.sid, clock::now()));
+                }
+                Change::Cursor(key, row) => {
+                    self.hands.readers.has_cursor(self);
+                    batch.cursor(key, row);
+                }
+                Change::DropCursor(key) => batch.drop_cursor(key),
+                Change::Lost(range) => {
+                    error!(subscription = %self.sid, topic = %range.at.topic, partition = range.at.partition,
+                        from = range.from, to = range.to, "retention took records before they were read for this subscription");
+                    batch.lost(range);
+                }
+            }
+        }
+        batch
+    }
+
+    /// Rows are durable: a retry may be due earlier than what the lane is armed for.
+    fn flushed(self: &Arc<Self>, write: &Write) {
+        let mut state = self.lock();
+        self.act_in(&mut state, |lane, turn| lane.flushed(write, turn));
+        self.arm(&mut state, clock::now());
+    }
 }
 
-/// Whether waiting may have brought room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    /// Offer again.
-    Perhaps,
-    /// The lane has not earned more waiting: park.
-    None,
+/// Whether the next wake-up must be looked at again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Arm {
+    Yes,
+    No,
 }

@@ -15,6 +15,9 @@ pub(crate) fn lane_settings(subscription: &Subscription, defaults: &DeliverySett
         timeout: subscription.timeout.unwrap_or(defaults.timeout),
         concurrency: subscription.concurrency.unwrap_or(defaults.concurrency),
         retry: subscription.retry.clone().unwrap_or_else(|| defaults.retry.clone()),
+        ordering: subscription.ordering,
+        on_blocked: subscription.on_blocked.unwrap_or(defaults.on_blocked),
+        rate: subscription.rate,
         ..defaults.clone()
     }
 }

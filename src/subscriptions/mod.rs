@@ -9,23 +9,27 @@ mod compile;
 pub mod credentials;
 pub mod error;
 pub(crate) mod order;
+pub mod readers;
 pub mod retry;
 pub mod shape;
 pub mod written;
 
-use crate::lane::Lane;
+use crate::lane::partition::Opening;
 use crate::lane::settings::DeliverySettings;
-use crate::lane::signal::Of;
+use crate::lane::signal::{Disabling, PlaceKey, Turn};
+use crate::lane::state::Lane;
 use crate::matching::index::Index;
-use crate::model::delivery::{LedgerHead, LedgerKey};
+use crate::model::cursor::CursorRow;
 use crate::model::event::Emitted;
 use crate::model::id::Sid;
+use crate::model::record::TopicPartition;
 use crate::model::subscription::{State, Subscription};
 use crate::runtime::clock;
+use crate::store::error::StoreError;
 use crate::subscriptions::cell::{Cell, Hands};
 use crate::subscriptions::error::DirectoryError;
 use arc_swap::ArcSwap;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use tracing::error;
 
@@ -41,8 +45,8 @@ pub struct Directory {
 #[derive(Default)]
 pub struct Snapshot {
     all: BTreeMap<String, Arc<Entry>>,
-    /// The active ones, in the order of the index.
-    active: Vec<Arc<Entry>>,
+    /// Those that can be read, in the order of the index: paused and disabled ones too, for they go behind.
+    indexed: Vec<Arc<Entry>>,
     index: Index,
 }
 
@@ -65,23 +69,42 @@ pub struct Group {
 // === impl Directory ===
 
 impl Directory {
-    /// Reads all subscriptions and their ledger rows from the store. Blocks.
+    /// Reads all subscriptions from the store; what they are owed comes with its partition ([`Directory::open`]).
+    /// Blocks.
     ///
     /// # Errors
     /// The store cannot be read, or holds a subscription that cannot be made ready.
     pub fn load(hands: Arc<Hands>, defaults: DeliverySettings) -> Result<Arc<Self>, DirectoryError> {
-        let mut rows: HashMap<Sid, Vec<(LedgerKey, LedgerHead)>> = HashMap::new();
-        for (key, head) in hands.store.ledger_heads()? {
-            rows.entry(key.sid).or_default().push((key, head));
-        }
         let mut all = BTreeMap::new();
         for subscription in hands.store.subscriptions()? {
-            let rows = rows.remove(&subscription.sid).unwrap_or_default();
-            let entry = enter(&hands, &defaults, subscription, rows)?;
+            let entry = enter(&hands, &defaults, subscription)?;
             all.insert(entry.subscription.id.clone(), Arc::new(entry));
         }
         let current = ArcSwap::from_pointee(Snapshot::new(all));
         Ok(Arc::new(Self { hands, defaults, current, changing: tokio::sync::Mutex::new(()) }))
+    }
+
+    /// A partition comes, in this epoch: lanes get the cursors and rows that the store holds of it. Blocks.
+    ///
+    /// # Errors
+    /// The store failed, or cannot be read.
+    pub fn open(&self, at: &TopicPartition, epoch: u64) -> Result<(), StoreError> {
+        self.hands.store.settle()?; // rows of an earlier epoch that are still on their way count
+        let mut openings: HashMap<Sid, Opening> = HashMap::new();
+        for (key, row) in self.hands.store.cursors_of(at)? {
+            openings.entry(key.sid).or_default().cursors.push((key.stream, row));
+        }
+        for (key, head) in self.hands.store.ledger_heads_of(at)? {
+            openings.entry(key.sid).or_default().rows.push((key, head));
+        }
+        for entry in self.snapshot().iter() {
+            let Some(opening) = openings.remove(&entry.subscription.sid) else { continue };
+            if !opening.cursors.is_empty() {
+                self.hands.readers.has_cursor(&entry.cell);
+            }
+            entry.cell.act(|lane, turn| lane.open(at, Opening { epoch, ..opening }, turn));
+        }
+        Ok(())
     }
 
     /// All of them as they are now.
@@ -96,14 +119,26 @@ impl Directory {
         &self.hands
     }
 
-    /// Adds a subscription; it counts from the answer on.
+    /// Adds a subscription. It counts from the answer on, and on each partition of `cursors` from there.
     ///
     /// # Errors
     /// The store did not take it, or it cannot be made ready.
-    pub async fn create(&self, subscription: Subscription) -> Result<Arc<Subscription>, DirectoryError> {
+    pub async fn create(
+        &self,
+        subscription: Subscription,
+        cursors: Vec<(TopicPartition, CursorRow)>,
+    ) -> Result<Arc<Subscription>, DirectoryError> {
         let _turn = self.changing.lock().await;
-        let entry = enter(&self.hands, &self.defaults, subscription, Vec::new())?;
-        self.hands.store.put_subscription(&entry.subscription).await?;
+        let entry = enter(&self.hands, &self.defaults, subscription)?;
+        self.hands.store.put_subscription(&entry.subscription, &cursors).await?;
+        for (at, row) in cursors {
+            // A partition that is not ours now brings its cursors when it comes.
+            if let Some(epoch) = self.hands.partitions.with(&at, |progress| progress.epoch()) {
+                let place = PlaceKey { at, stream: 0 };
+                entry.cell.act(|lane, turn| lane.begin(place, (epoch, row), turn));
+                self.hands.readers.has_cursor(&entry.cell);
+            }
+        }
         let subscription = Arc::clone(&entry.subscription);
         let mut all = self.snapshot().all.clone();
         all.insert(subscription.id.clone(), Arc::new(entry));
@@ -125,15 +160,12 @@ impl Directory {
         }
         let target = compile::target(&changed, &self.defaults)?;
         let settings = compile::lane_settings(&changed, &self.defaults);
-        self.hands.store.put_subscription(&changed).await?;
+        self.hands.store.put_subscription(&changed, &[]).await?;
         let (cell, state) = (Arc::clone(&old.cell), changed.status.state);
         cell.retarget(target);
-        cell.act(|lane, effects| {
-            lane.configure(settings);
-            match state {
-                State::Active => lane.enable(),
-                State::Disabled => lane.disable(clock::now(), effects),
-            }
+        cell.act(|lane, turn| {
+            lane.configure(settings, turn);
+            stand(lane, state, turn);
         });
         let subscription = Arc::new(changed);
         let mut all = snapshot.all.clone();
@@ -152,7 +184,7 @@ impl Directory {
         let entry = all.remove(id).ok_or(DirectoryError::NotFound)?;
         self.hands.store.delete_subscription(entry.subscription.sid).await?;
         self.current.store(Arc::new(Snapshot::new(all)));
-        entry.cell.act(|lane, effects| lane.delete(effects));
+        entry.cell.act(|lane, turn| lane.delete(turn));
         let (store, sid) = (self.hands.store.clone(), entry.subscription.sid);
         let purged = tokio::task::spawn_blocking(move || store.purge(sid)).await;
         if let Ok(Err(error)) = purged {
@@ -161,35 +193,11 @@ impl Directory {
         Ok(())
     }
 
-    /// Lets no lane start a retry any more, so that what is queued can drain: the process is about to stop.
-    pub fn drain(&self) {
-        for entry in self.snapshot().iter() {
-            entry.cell.act(|lane, _| lane.drain());
-        }
-    }
-
-    /// Stops every lane and parks what is live in it; attempts that are out may still end.
-    pub fn stop(&self) {
-        for entry in self.snapshot().iter() {
-            entry.cell.act(|lane, effects| {
-                lane.stop();
-                lane.cut(Of::All, clock::now(), effects);
-            });
-        }
-    }
-
-    /// Wakes every lane: those that owe retries begin.
-    pub fn wake(&self) {
-        for entry in self.snapshot().iter() {
-            entry.cell.tick();
-        }
-    }
-
-    /// The endpoint said that it is gone (410): nothing is sent until somebody enables the subscription.
+    /// The endpoint is gone (410), or failed for too long: nothing is sent until somebody resumes the subscription.
     ///
     /// # Errors
     /// The store did not take it.
-    pub async fn disable_gone(&self, sid: Sid) -> Result<(), DirectoryError> {
+    pub async fn disable(&self, sid: Sid, why: Disabling) -> Result<(), DirectoryError> {
         let snapshot = self.snapshot();
         let Some(entry) = snapshot.all.values().find(|entry| entry.subscription.sid == sid) else { return Ok(()) };
         let (mut changed, now) = ((*entry.subscription).clone(), clock::now());
@@ -197,7 +205,10 @@ impl Directory {
         changed.version += 1;
         changed.updated = now;
         changed.status.state = State::Disabled;
-        changed.status.reason = Some("the endpoint answered 410 Gone".into());
+        changed.status.reason = Some(match why {
+            Disabling::Gone => "the endpoint answered 410 Gone".into(),
+            Disabling::Failing => "the endpoint failed for as long as delivery.disable_after".into(),
+        });
         changed.status.since = now;
         match self.update(changed, expected).await {
             Ok(_) | Err(DirectoryError::NotFound | DirectoryError::Conflict { .. }) => Ok(()),
@@ -210,29 +221,40 @@ impl Directory {
 
 impl Snapshot {
     fn new(all: BTreeMap<String, Arc<Entry>>) -> Self {
-        let (mut active, mut candidates) = (Vec::new(), Vec::new());
-        for entry in all.values().filter(|entry| entry.subscription.status.state == State::Active) {
+        let (mut indexed, mut candidates) = (Vec::new(), Vec::new());
+        for entry in all.values() {
             match compile::candidate(&entry.subscription) {
                 Ok(candidate) => {
                     candidates.push(candidate);
-                    active.push(Arc::clone(entry));
+                    indexed.push(Arc::clone(entry));
                 }
                 Err(why) => error!(subscription = %entry.subscription.id, why, "matches nothing: it cannot be read"),
             }
         }
-        Self { all, active, index: Index::build(candidates) }
+        Self { all, indexed, index: Index::build(candidates) }
     }
 
     /// Who gets these events of one record, and which of them.
     #[must_use]
     pub fn takers(&self, events: &[Arc<Emitted>]) -> Vec<Group> {
+        self.takers_where(events, |_| true)
+    }
+
+    /// As [`Snapshot::takers`], but only of these subscriptions.
+    #[must_use]
+    pub fn takers_among(&self, events: &[Arc<Emitted>], riders: &HashSet<Sid>) -> Vec<Group> {
+        self.takers_where(events, |sid| riders.contains(&sid))
+    }
+
+    fn takers_where(&self, events: &[Arc<Emitted>], meant: impl Fn(Sid) -> bool) -> Vec<Group> {
         let mut groups: Vec<(usize, Group)> = Vec::new();
         for event in events {
-            for position in self.index.matches(&event.event) {
+            let matches = self.index.matches(&event.event).into_iter();
+            for position in matches.filter(|position| meant(self.indexed[*position].cell.sid)) {
                 match groups.iter_mut().find(|(at, _)| *at == position) {
                     Some((_, group)) => group.events.push(Arc::clone(event)),
                     None => {
-                        let cell = Arc::clone(&self.active[position].cell);
+                        let cell = Arc::clone(&self.indexed[position].cell);
                         groups.push((position, Group { cell, events: vec![Arc::clone(event)] }));
                     }
                 }
@@ -253,18 +275,20 @@ impl Snapshot {
     }
 }
 
-fn enter(
-    hands: &Arc<Hands>,
-    defaults: &DeliverySettings,
-    subscription: Subscription,
-    rows: Vec<(LedgerKey, LedgerHead)>,
-) -> Result<Entry, DirectoryError> {
+fn enter(hands: &Arc<Hands>, defaults: &DeliverySettings, subscription: Subscription) -> Result<Entry, DirectoryError> {
     let target = compile::target(&subscription, defaults)?;
     let settings = compile::lane_settings(&subscription, defaults);
-    let mut lane = Lane::new(subscription.sid, settings, rows);
-    if subscription.status.state == State::Disabled {
-        lane.disable(clock::now(), &mut Vec::new());
-    }
-    let cell = Cell::new(subscription.sid, lane, target, Arc::clone(hands));
+    let (sid, state) = (subscription.sid, subscription.status.state);
+    let cell = Cell::new(sid, Lane::new(sid, settings), target, Arc::clone(hands));
+    cell.act(|lane, turn| stand(lane, state, turn));
     Ok(Entry { subscription: Arc::new(subscription), cell })
+}
+
+/// The lane does as the subscription's state says.
+fn stand(lane: &mut Lane, state: State, turn: &mut Turn<'_>) {
+    match state {
+        State::Active => lane.resume(turn),
+        State::Paused => lane.pause(turn),
+        State::Disabled => lane.disable(turn),
+    }
 }

@@ -9,7 +9,7 @@ use crate::lane::settings::DeliverySettings;
 use crate::matching::filter::Filter;
 use crate::matching::pattern::Pattern;
 use crate::model::problem::Problems;
-use crate::model::subscription::{Format, Retry, Signing, Tenant};
+use crate::model::subscription::{Format, OnBlocked, Ordering, Retry, Signing, Tenant};
 use crate::model::time::Timestamp;
 use crate::subscriptions::retry;
 use crate::yaml::fields::{Field, Fields};
@@ -23,6 +23,8 @@ use url::Url;
 pub(crate) const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 /// Attempts of one subscription at the same time.
 pub(crate) const CONCURRENCY: RangeInclusive<u64> = 1..=1_000;
+/// Requests per second that a subscriber may ask to be held to.
+const RATE: RangeInclusive<u64> = 1..=100_000;
 /// Bounds in characters and entries: generous for people, small enough to keep 100,000 subscriptions in memory.
 const TENANT: usize = 128;
 const NAME: usize = 200;
@@ -53,6 +55,9 @@ pub(crate) struct Order {
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: Option<u16>,
     pub(crate) retry: Option<Retry>,
+    pub(crate) ordering: Ordering,
+    pub(crate) on_blocked: Option<OnBlocked>,
+    pub(crate) rate: Option<u32>,
 }
 
 /// Reads an order; `None` only after a problem was added.
@@ -73,6 +78,11 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
     let concurrency = fields.optional("concurrency").and_then(|field| field.integer(CONCURRENCY, problems));
     let defaults = DeliverySettings::default().retry;
     let retry = fields.optional("retry").map(|field| retry::read(&field, &defaults, problems));
+    let orders = Ordering::ALL.map(|ordering| (ordering.as_str(), ordering));
+    let ordering = fields.optional("ordering").map(|field| field.one_of(&orders, problems));
+    let answers = OnBlocked::ALL.map(|answer| (answer.as_str(), answer));
+    let on_blocked = fields.optional("on_blocked").and_then(|field| field.one_of(&answers, problems));
+    let rate = fields.optional("rate").and_then(|field| field.integer(RATE, problems));
     later_fields(fields, problems);
     Some(Order {
         tenant: tenant?,
@@ -88,16 +98,16 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
         timeout,
         concurrency: concurrency.and_then(|n| u16::try_from(n).ok()),
         retry,
+        ordering: ordering.unwrap_or(Some(Ordering::None))?,
+        on_blocked,
+        rate: rate.and_then(|n| u32::try_from(n).ok()),
     })
 }
 
 /// Fields whose room comes later: their default may stand.
 fn later_fields(fields: &mut Fields<'_>, problems: &mut Problems) {
-    for key in ["filters", "transform", "rate", "batch", "on_blocked"] {
+    for key in ["filters", "transform", "batch"] {
         fields.not_yet(key, problems);
-    }
-    if let Some(field) = fields.optional("ordering") {
-        choice(&field, &[("none", ())], &["key"], problems);
     }
     if let Some(field) = fields.optional("verification") {
         choice(&field, &[("none", ())], &["cloudevents", "challenge"], problems);

@@ -1,6 +1,6 @@
 //! A subscription as the API shows it: every field, in a fixed order, without what is secret.
 
-use crate::model::subscription::{Retry, Subscription, Tenant};
+use crate::model::subscription::{OnBlocked, Retry, Subscription, Tenant};
 use crate::yaml::units::show_duration;
 use serde_json::{Map, Value, json};
 
@@ -57,14 +57,14 @@ pub fn document(subscription: &Subscription) -> Map<String, Value> {
         "headers": s.headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect::<Map<_, _>>(),
         "auth": s.auth.as_ref().map(|auth| json!({ "kind": auth.kind() })),
         "signing": { "scheme": s.signing.as_str() },
-        "ordering": "none",
+        "ordering": s.ordering.as_str(),
         "start": "now",
         "timeout": s.timeout.map(show_duration),
         "concurrency": s.concurrency,
-        "rate": null,
+        "rate": s.rate,
         "batch": null,
         "retry": s.retry.as_ref().map(retry),
-        "on_blocked": null,
+        "on_blocked": s.on_blocked.map(OnBlocked::as_str),
         "verification": "none",
         "status": s.status.state.as_str(),
         "status_reason": s.status.reason,

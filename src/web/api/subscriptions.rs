@@ -114,7 +114,7 @@ async fn made(api: &Api, caller: &Caller, mut document: Value) -> Result<Answer,
     let subscription = written::create(&node, &api.state.guard, clock::now());
     let subscription = subscription.map_err(|problems| Problem::invalid(&problems, &document))?;
     reachable(api, &subscription).await?;
-    let created = api.state.directory.create(subscription).await.map_err(|error| refused(&error))?;
+    let created = api.state.directory.create(subscription, Vec::new()).await.map_err(|error| refused(&error))?;
     info!(subscription = %created.id, tenant = %created.tenant, by = %caller.name, "subscription created");
     let mut body = shape::subscription(&created);
     body["secrets"] = shape::secrets(&created, if by_user { Made::ByUser } else { Made::Here });
@@ -204,6 +204,7 @@ fn health(entry: &Entry) -> Value {
     let (counts, oldest) = entry.cell.act(|lane, _| (lane.counts(), lane.ledger_oldest()));
     let reason = match entry.subscription.status.state {
         State::Disabled => Some("disabled"),
+        State::Paused => Some("paused"),
         State::Active => (counts.rows > 0).then_some("failing"),
     };
     json!({
