@@ -3,7 +3,7 @@
 //! `make bench`. Orders of 570 bytes in 12 partitions of a real Apache Kafka; a receiver that is a process of its own,
 //! so that its time is nobody else's. What is measured lies between a tenth and nine tenths of the orders: start and
 //! end are left out. Compare within one run, as ratios: machines differ. `HOOKLINE_RECORDS` (100000) and
-//! `HOOKLINE_ROUNDS` (2) scale it; of several rounds the best counts. `cargo bench -- bare-loop-alone` and
+//! `HOOKLINE_ROUNDS` (4) scale it; of several rounds the best counts. `cargo bench -- bare-loop-alone` and
 //! `hookline-alone` measure only one of the two.
 #![allow(
     clippy::unwrap_used,
@@ -42,7 +42,7 @@ fn main() {
 }
 
 fn compare() {
-    let (records, rounds) = (records(), number("HOOKLINE_ROUNDS", 2));
+    let (records, rounds) = (records(), number("HOOKLINE_ROUNDS", 4));
     let broker = Broker::shared();
     let (mut bare, mut daemon) = (Figure::none(), Figure::none());
     let (mut well, mut ill) = (Figure::none(), Figure::none());
