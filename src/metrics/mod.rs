@@ -420,7 +420,7 @@ mod tests {
         let text = metrics.scrape(&Gauges::default());
         assert_eq!(value(&text, "hookline_dead_letters_total{reason=\"gone\"}"), Some(1.0));
         assert_eq!(value(&text, "hookline_deliveries_total{outcome=\"expired\"}"), Some(1.0));
-        assert_eq!(value(&text, "hookline_deliveries_total{outcome=\"dead\"}"), Some(2.0));
+        assert_eq!(value(&text, "hookline_deliveries_total{outcome=\"dead\"}"), Some(3.0));
     }
 
     #[test]

@@ -367,12 +367,12 @@ mod tests {
     use crate::model::quarantine::{Fault, FaultReason};
     use crate::model::record::{Header, Origin, Record};
     use crate::model::secret::{Secret, SigningSecret};
-    use crate::model::subscription::{Auth, Format, Retry, Signing, State, Status, Tenant};
+    use crate::model::subscription::{Auth, Format, OnBlocked, Ordering, Retry, Signing, State, Status, Tenant};
     use crate::model::time::Timestamp;
     use crate::store::memory::{Event, Flushes, Memory};
     use proptest::prelude::*;
     use std::path::Path;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicU64, Ordering as Atomic};
     use std::sync::mpsc::{self, Receiver};
 
     const SID: u128 = 7;
@@ -454,6 +454,9 @@ mod tests {
             secrets: vec![secret("whsec_new", None), secret("whsec_old", Some(at(9)))],
             timeout: Some(Duration::from_millis(1_500)),
             concurrency: Some(4),
+            ordering: Ordering::Key,
+            on_blocked: Some(OnBlocked::DeadLetter),
+            rate: Some(7),
             retry: Some(Retry {
                 schedule: vec![Duration::from_secs(5)],
                 max_age: Duration::from_secs(60),
@@ -504,7 +507,7 @@ mod tests {
         batch.dead_letter(&dead);
         batch.quarantine(&row);
         store.durable(batch).await.unwrap();
-        store.put_subscription(&subscription()).await.unwrap();
+        store.put_subscription(&subscription(), &[]).await.unwrap();
         store.close().unwrap();
         drop(store);
 
@@ -711,21 +714,21 @@ mod tests {
         let meter: Meter = {
             let (free, asked) = (Arc::clone(&free), Arc::clone(&asked));
             Box::new(move || {
-                asked.fetch_add(1, Ordering::SeqCst);
-                Ok(free.load(Ordering::SeqCst))
+                asked.fetch_add(1, Atomic::SeqCst);
+                Ok(free.load(Atomic::SeqCst))
             })
         };
         let store = Store::over(engine.clone(), meter, 100).unwrap();
         assert_eq!((store.space(), store.free_bytes()), (Space::Hard, 99));
-        let (before, asked_before) = (engine.history().len(), asked.load(Ordering::SeqCst));
+        let (before, asked_before) = (engine.history().len(), asked.load(Atomic::SeqCst));
         let told = submit(&store, park(0, 10).2);
         // The writer itself asks the disk again, and again.
-        while asked.load(Ordering::SeqCst) < asked_before + 2 {
+        while asked.load(Atomic::SeqCst) < asked_before + 2 {
             std::thread::yield_now();
         }
         assert_eq!(engine.history().len(), before);
         assert!(told.try_recv().is_err() && store.health().is_none(), "it waits, and nothing failed");
-        free.store(100, Ordering::SeqCst);
+        free.store(100, Atomic::SeqCst);
         told.recv().unwrap().unwrap();
         assert_eq!((store.space(), store.ledger_heads().unwrap().len()), (Space::Soft, 1));
     }

@@ -412,7 +412,7 @@ mod tests {
             (json!({"health": {}}), "health: is not a known key"),
             (json!({"nme": null}), "nme: is not a known key. Did you mean `name`?"),
             (json!({"url": null}), "url: is missing"),
-            (json!({"rate": 5}), "rate: is not yet available"),
+            (json!({"batch": {}}), "batch: is not yet available"),
             (json!({"timeout": "0"}), "timeout: 0 is out of range"),
             (json!([]), "must be a map"),
         ] {

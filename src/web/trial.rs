@@ -124,7 +124,7 @@ impl Trial {
         let node = Node::from_json(&"test".into(), &order(json!({})));
         let subscription = written::create(&node, &self.state.guard, clock::now()).unwrap();
         let subscription = Subscription { id: id.into(), tenant, sid, ..subscription };
-        self.state.directory.create(subscription).await.unwrap()
+        self.state.directory.create(subscription, Vec::new()).await.unwrap()
     }
 }
 

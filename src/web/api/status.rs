@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(status["partitions"], expected);
         assert_eq!(status["kafka"], json!({ "ok": false, "reason": "no broker answers" }));
         assert_eq!((&status["store"]["ok"], &status["backpressure"]), (&json!(true), &json!("bytes")));
-        assert_eq!(status["subscriptions"], json!({ "active": 1, "disabled": 0 }));
+        assert_eq!(status["subscriptions"], json!({ "active": 1, "paused": 0, "disabled": 0 }));
         assert_eq!((&status["version"], &status["generation"]), (&json!(env!("CARGO_PKG_VERSION")), &json!(1)));
         assert_eq!(status["ledger"], json!({ "rows": 0, "bytes": 0, "oldest": null }));
         assert!(status["uptime_s"].as_u64().unwrap() < 3_600);

@@ -332,9 +332,7 @@ mod tests {
         let later = [
             ("filters", json!([{ "exact": { "type": "x" } }])),
             ("transform", json!({ "a": 1 })),
-            ("ordering", json!("key")),
             ("start", json!("earliest")),
-            ("rate", json!(10)),
             ("batch", json!({ "max_events": 10 })),
             ("verification", json!("challenge")),
         ];
