@@ -91,7 +91,20 @@ impl World {
         let writer = Writer::new(&kafka).unwrap();
         let pipeline = Arc::new(ArcSwap::from_pointee(rules("'${payload.n}'", "quarantine")));
         let shutdown = Shutdown::default();
-        Self { book, directory, hands, kafka, broker, pipeline, writer, metrics, board: Board::default(), shutdown, epoch: 0, _folder: folder }
+        Self {
+            book,
+            directory,
+            hands,
+            kafka,
+            broker,
+            pipeline,
+            writer,
+            metrics,
+            board: Board::default(),
+            shutdown,
+            epoch: 0,
+            _folder: folder,
+        }
     }
 
     /// Writes so many records `{"n": <offset>}`.
@@ -212,6 +225,14 @@ impl World {
         let text = self.metrics.scrape(&Gauges::default());
         let line = text.lines().find_map(|line| line.strip_prefix("hookline_catch_up_records_read_total "));
         line.unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for World {
+    /// A test that failed must not wait for endpoints that do not answer.
+    fn drop(&mut self) {
+        self.book.answer(true);
+        self.shutdown.stop();
     }
 }
 
