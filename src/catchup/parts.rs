@@ -6,6 +6,7 @@ use crate::model::record::TopicPartition;
 use crate::pipeline::Pipeline;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
+use crate::runtime::status::Board;
 use crate::store::space::Space;
 use crate::subscriptions::Directory;
 use arc_swap::ArcSwap;
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub(crate) struct Parts {
     pub(crate) pipeline: Arc<ArcSwap<Pipeline>>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) board: Board,
     pub(crate) shutdown: Shutdown,
     /// How many scans there are at once.
     pub(crate) scans: usize,

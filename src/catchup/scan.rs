@@ -107,10 +107,14 @@ impl<'a> Scan<'a> {
         self.hands().partitions.with(&self.at, |progress| progress.position())
     }
 
-    /// Lets these places wait for the scan to come by.
+    /// Lets these places wait for the scan to come by. A subscription that is being made has its places before
+    /// records are matched with it: it must not ride until they are.
     fn meet(&mut self, waiters: Vec<Waiter>) {
         let rode = self.aboard.who();
-        let new = waiters.into_iter().filter(|one| one.rider.place.at == self.at && !rode.contains(&one.who()));
+        let snapshot = self.parts.directory.snapshot();
+        let matched = snapshot.iter().map(|entry| entry.cell.sid).collect::<HashSet<_>>();
+        let here = waiters.into_iter().filter(|one| one.rider.place.at == self.at && matched.contains(&one.cell.sid));
+        let new = here.filter(|one| !rode.contains(&one.who()));
         self.platform = Platform::new(self.here, new.map(|one| (one.rider.next, one)));
         self.looked = Instant::now();
     }

@@ -129,6 +129,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
         kafka: config.kafka.clone(),
         pipeline: Arc::clone(&pipeline),
         directory: Arc::clone(&directory),
+        board: board.clone(),
         shutdown: shutdown.clone(),
         scans: SCANS,
     };
