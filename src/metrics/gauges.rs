@@ -16,6 +16,8 @@ pub struct Gauges {
     pub in_flight_bytes: u64,
     /// How many lanes are in a state, for each.
     pub lanes: Vec<(&'static str, u64)>,
+    /// Cursor rows, in all.
+    pub cursors: u64,
     /// Ledger rows, in all.
     pub ledger_rows: u64,
     /// Bytes of ledger rows, in all.
@@ -55,6 +57,7 @@ impl Gauges {
         let book = Book::new();
         let set = |what, value: u64| book.gauge(what).set(number(value));
         set(&table::IN_FLIGHT_BYTES, self.in_flight_bytes);
+        set(&table::CURSORS, self.cursors);
         set(&table::LEDGER_ROWS, self.ledger_rows);
         set(&table::LEDGER_BYTES, self.ledger_bytes);
         book.gauge(&table::LEDGER_OLDEST).set(self.ledger_oldest.unwrap_or_default().as_secs_f64());

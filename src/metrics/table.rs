@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the way of an event.
-pub const ALL: [&Definition; 27] = [
+pub const ALL: [&Definition; 28] = [
     &RECORDS_CONSUMED,
     &RECORDS_MAPPED,
     &RECORDS_UNMATCHED,
@@ -42,6 +42,7 @@ pub const ALL: [&Definition; 27] = [
     &IN_FLIGHT_ATTEMPTS,
     &IN_FLIGHT_BYTES,
     &LANES,
+    &CURSORS,
     &LEDGER_ROWS,
     &LEDGER_BYTES,
     &LEDGER_OLDEST,
@@ -101,6 +102,8 @@ pub(crate) const IN_FLIGHT_ATTEMPTS: Definition =
 pub(crate) const IN_FLIGHT_BYTES: Definition =
     gauge("hookline_in_flight_bytes", &[], "Bytes of records that are open, in memory");
 pub(crate) const LANES: Definition = gauge("hookline_lanes", &["state"], "Lanes by state");
+pub(crate) const CURSORS: Definition =
+    gauge("hookline_cursors", &[], "Places of subscriptions and replays that a durable cursor stands for");
 pub(crate) const LEDGER_ROWS: Definition =
     gauge("hookline_ledger_rows", &[], "Deliveries that failed and wait to be tried again");
 pub(crate) const LEDGER_BYTES: Definition = gauge("hookline_ledger_bytes", &[], "Bytes that these take");

@@ -8,6 +8,7 @@ pub mod cell;
 mod compile;
 pub mod credentials;
 pub mod error;
+pub mod health;
 pub(crate) mod order;
 pub mod readers;
 pub mod retry;
@@ -23,7 +24,7 @@ use crate::model::cursor::CursorRow;
 use crate::model::event::Emitted;
 use crate::model::id::Sid;
 use crate::model::record::TopicPartition;
-use crate::model::subscription::{State, Subscription};
+use crate::model::subscription::{State, Status, Subscription};
 use crate::runtime::clock;
 use crate::store::error::StoreError;
 use crate::subscriptions::cell::{Cell, Hands};
@@ -200,20 +201,33 @@ impl Directory {
     pub async fn disable(&self, sid: Sid, why: Disabling) -> Result<(), DirectoryError> {
         let snapshot = self.snapshot();
         let Some(entry) = snapshot.all.values().find(|entry| entry.subscription.sid == sid) else { return Ok(()) };
-        let (mut changed, now) = ((*entry.subscription).clone(), clock::now());
-        let expected = changed.version;
-        changed.version += 1;
-        changed.updated = now;
-        changed.status.state = State::Disabled;
-        changed.status.reason = Some(match why {
-            Disabling::Gone => "the endpoint answered 410 Gone".into(),
-            Disabling::Failing => "the endpoint failed for as long as delivery.disable_after".into(),
-        });
-        changed.status.since = now;
-        match self.update(changed, expected).await {
+        let reason = match why {
+            Disabling::Gone => "the endpoint answered 410 Gone",
+            Disabling::Failing => "the endpoint failed for as long as delivery.disable_after",
+        };
+        match self.turn(&entry.subscription, (State::Disabled, Some(reason.into()))).await {
             Ok(_) | Err(DirectoryError::NotFound | DirectoryError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Puts a subscription into another state, durably, with the reason for people. One that is in it already stays
+    /// as it is.
+    ///
+    /// # Errors
+    /// It is gone or changed meanwhile, or the store did not take it.
+    pub async fn turn(
+        &self,
+        subscription: &Arc<Subscription>,
+        (state, reason): (State, Option<String>),
+    ) -> Result<Arc<Subscription>, DirectoryError> {
+        if subscription.status.state == state {
+            return Ok(Arc::clone(subscription));
+        }
+        let (mut changed, since) = ((**subscription).clone(), clock::now());
+        (changed.version, changed.updated) = (subscription.version + 1, since);
+        changed.status = Status { state, reason, since };
+        self.update(changed, subscription.version).await
     }
 }
 

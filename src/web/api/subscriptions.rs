@@ -1,9 +1,11 @@
 //! `/v1/subscriptions`: create, read, list, change, delete.
 
-use crate::model::subscription::{State, Subscription};
+use crate::model::subscription::Subscription;
+use crate::model::time::Timestamp;
 use crate::runtime::clock;
 use crate::store::space::Space;
 use crate::subscriptions::error::DirectoryError;
+use crate::subscriptions::health::{Health, Standing};
 use crate::subscriptions::{Entry, written};
 use crate::web::api::asked::{Document, Id};
 use crate::web::api::conditions::{self, Condition};
@@ -24,9 +26,9 @@ use std::sync::Arc;
 use tracing::{error, info};
 
 /// How often a change without `If-Match` is tried when others change the same subscription.
-const TRIES: usize = 5;
+pub(crate) const TRIES: usize = 5;
 
-type Answered = Result<Response, Problem>;
+pub(crate) type Answered = Result<Response, Problem>;
 
 pub(crate) async fn create(
     extract::State(api): extract::State<Arc<Api>>,
@@ -70,7 +72,7 @@ pub(crate) async fn show(
 ) -> Answered {
     let entry = seen(&api, &caller, &id)?;
     let mut body = shape::subscription(&entry.subscription);
-    body["health"] = health(&entry);
+    body["health"] = health(&api, &entry);
     Ok(tagged(&entry.subscription, body))
 }
 
@@ -166,7 +168,7 @@ fn bind_tenant(caller: &Caller, document: &mut Value) -> Result<(), Problem> {
 }
 
 /// The addresses behind the endpoint's name may be called (SEC-1), and there is room to store.
-async fn reachable(api: &Api, subscription: &Subscription) -> Result<(), Problem> {
+pub(crate) async fn reachable(api: &Api, subscription: &Subscription) -> Result<(), Problem> {
     if api.state.store.space() == Space::Hard {
         return Err(Problem::of(Kind::StoreUnavailable, "the disk is full: free space is below store.min_free"));
     }
@@ -174,13 +176,13 @@ async fn reachable(api: &Api, subscription: &Subscription) -> Result<(), Problem
     judged.map_err(|refusal| Problem::field("/url", refusal.to_string()))
 }
 
-fn seen(api: &Api, caller: &Caller, id: &str) -> Result<Arc<Entry>, Problem> {
+pub(crate) fn seen(api: &Api, caller: &Caller, id: &str) -> Result<Arc<Entry>, Problem> {
     let snapshot = api.state.directory.snapshot();
     let entry = snapshot.get(id).filter(|entry| caller.sees(&entry.subscription.tenant));
     entry.cloned().ok_or_else(|| Problem::not_found("subscription"))
 }
 
-fn changeable(api: &Api, caller: &Caller, id: &str) -> Result<Arc<Entry>, Problem> {
+pub(crate) fn changeable(api: &Api, caller: &Caller, id: &str) -> Result<Arc<Entry>, Problem> {
     let entry = seen(api, caller, id)?;
     if entry.subscription.declared {
         return Err(Problem::of(Kind::ReadOnly, "it is declared in a file: change it there"));
@@ -188,7 +190,7 @@ fn changeable(api: &Api, caller: &Caller, id: &str) -> Result<Arc<Entry>, Proble
     Ok(entry)
 }
 
-fn refused(error: &DirectoryError) -> Problem {
+pub(crate) fn refused(error: &DirectoryError) -> Problem {
     match error {
         DirectoryError::NotFound => Problem::not_found("subscription"),
         DirectoryError::Conflict { found, .. } => conditions::stale(*found),
@@ -200,18 +202,23 @@ fn refused(error: &DirectoryError) -> Problem {
     }
 }
 
-fn health(entry: &Entry) -> Value {
-    let (counts, oldest) = entry.cell.act(|lane, _| (lane.counts(), lane.ledger_oldest()));
-    let reason = match entry.subscription.status.state {
-        State::Disabled => Some("disabled"),
-        State::Paused => Some("paused"),
-        State::Active => (counts.rows > 0).then_some("failing"),
-    };
+fn health(api: &Api, entry: &Entry) -> Value {
+    let health = Health::of(entry.subscription.status.state, &entry.cell);
+    let report = api.state.board.read();
+    let cursors = health.cursors.iter().map(|(at, offset)| {
+        let end = report.partitions.get(at).and_then(|partition| partition.end);
+        json!({ "topic": &*at.topic, "partition": at.partition, "offset": offset, "end": end })
+    });
+    let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
     json!({
-        "reason": reason,
-        "in_flight": counts.in_flight,
-        "queued": counts.queued,
-        "ledger": { "rows": counts.rows, "bytes": counts.bytes, "oldest": oldest.map(|time| time.to_string()) },
+        "places": { "live": health.live, "behind": health.behind, "joining": health.joining },
+        "reason": Some(health.standing).filter(|standing| *standing != Standing::Live).map(Standing::as_str),
+        "breaker": health.breaker,
+        "in_flight": health.in_flight,
+        "queued": health.queued,
+        "ledger": { "rows": health.rows, "bytes": health.bytes, "oldest": time(health.oldest) },
+        "cursors": cursors.collect::<Vec<_>>(),
+        "failing_since": time(health.failing_since),
     })
 }
 
@@ -219,7 +226,7 @@ fn tags(subscription: &Subscription) -> HeaderMap {
     HeaderMap::from_iter([(header::ETAG, conditions::etag(subscription.version))])
 }
 
-fn tagged(subscription: &Subscription, body: Value) -> Response {
+pub(crate) fn tagged(subscription: &Subscription, body: Value) -> Response {
     (tags(subscription), Json(body)).into_response()
 }
 
