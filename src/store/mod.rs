@@ -612,6 +612,22 @@ mod tests {
     }
 
     #[test]
+    fn a_dead_letter_that_goes_leaves_nothing_behind() {
+        let engine = Memory::default();
+        let store = over(&engine);
+        let letter = letter(event("shop.orders", 1, 1 << 20));
+        let mut batch = Batch::new();
+        batch.dead_letter(&letter);
+        submit(&store, batch).recv().unwrap().unwrap();
+        assert!(engine.rows_of(key::DEAD_BODY) > 1);
+        let found = store.dead_letters(None, None, 9).unwrap().remove(0).1;
+        let mut batch = Batch::new();
+        batch.drop_dead_letter(&found);
+        submit(&store, batch).recv().unwrap().unwrap();
+        assert_eq!((engine.rows_of(key::DEAD_BODY), engine.rows_of(key::DEAD)), (0, 0));
+    }
+
+    #[test]
     fn what_a_mapping_nested_deeper_than_a_payload_may_be_comes_back() {
         let store = over(&Memory::default());
         let mut deep = event("shop.orders", 1, 0);

@@ -4,6 +4,7 @@
 //! answer is matched with the change. Readers never wait: they take a snapshot. Each subscription has one
 //! [`cell::Cell`] from birth to deletion, whatever changes in between.
 
+mod again;
 pub mod cell;
 mod compile;
 pub mod credentials;
@@ -209,6 +210,25 @@ impl Directory {
             Ok(_) | Err(DirectoryError::NotFound | DirectoryError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Sends dead letters again, by their ids; gives how many of them were still there. They are made rows at once: a
+    /// few at a time, for each may hold a large event.
+    ///
+    /// # Errors
+    /// The store cannot be read, or did not take it.
+    pub async fn send_again(&self, ids: &[String]) -> Result<usize, StoreError> {
+        let _turn = self.changing.lock().await; // a letter that two ask for is sent once
+        let (store, ids) = (self.hands.store.clone(), ids.to_vec());
+        let letters = tokio::task::spawn_blocking(move || {
+            let letters = ids.iter().map(|id| store.dead_letter(id).transpose());
+            letters.flatten().collect::<Result<Vec<_>, _>>()
+        });
+        let letters = letters.await.map_err(|_| StoreError::Closed)??;
+        let snapshot = self.snapshot();
+        let cell = |sid: Sid| snapshot.iter().map(|entry| &entry.cell).find(|cell| cell.sid == sid).map(Arc::clone);
+        let letters = letters.into_iter().filter_map(|letter| Some((cell(letter.sid)?, letter))).collect();
+        again::send(&self.hands, letters, clock::now()).await
     }
 
     /// Puts a subscription into another state, durably, with the reason for people. One that is in it already stays

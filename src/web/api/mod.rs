@@ -5,9 +5,11 @@ mod asked;
 mod conditions;
 mod dead_letters;
 pub(crate) mod idempotency;
+mod lost;
 mod page;
 pub(crate) mod problem;
 mod quarantine;
+mod revival;
 mod shape;
 mod status;
 mod stored;
@@ -36,7 +38,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The resources.
-fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 9] {
+fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 10] {
     use subscriptions::{change, create, delete, list, show};
     [
         ("/v1/subscriptions", get(list).post(create)),
@@ -44,7 +46,8 @@ fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 9] {
         ("/v1/subscriptions/{id}/pause", post(switch::pause)),
         ("/v1/subscriptions/{id}/resume", post(switch::resume)),
         ("/v1/dead-letters", get(dead_letters::list)),
-        ("/v1/dead-letters/{id}", get(dead_letters::show)),
+        ("/v1/dead-letters/retry", post(revival::retry)),
+        ("/v1/dead-letters/{id}", get(dead_letters::show).delete(revival::forget)),
         ("/v1/quarantine", get(quarantine::list)),
         ("/v1/quarantine/{id}", get(quarantine::show)),
         ("/v1/status", get(status::show)),
