@@ -110,7 +110,11 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
         (report.started, report.generation, report.store) = (clock::now(), 1, Health::Good);
         report.intake_beat = clock::now();
     });
+    let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
+    let pipeline = Arc::new(ArcSwap::from_pointee(pipeline));
     let state = web::state::State {
+        kafka: config.kafka.clone(),
+        pipeline: Arc::clone(&pipeline),
         directory: Arc::clone(&directory),
         store: store.clone(),
         board: board.clone(),
@@ -119,10 +123,9 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     };
     let listeners = web::bind(&config.api, &config.metrics).await?;
     let (api, ops) = (listeners.api, listeners.ops);
-    let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
     let drain = (config.grace / 2).min(DRAIN);
     let intake = Intake {
-        pipeline: Arc::new(ArcSwap::from_pointee(pipeline)),
+        pipeline,
         directory: Arc::clone(&directory),
         partitions,
         board: board.clone(),

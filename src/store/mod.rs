@@ -367,7 +367,7 @@ mod tests {
     use crate::model::quarantine::{Fault, FaultReason};
     use crate::model::record::{Header, Origin, Record};
     use crate::model::secret::{Secret, SigningSecret};
-    use crate::model::subscription::{Auth, Format, OnBlocked, Ordering, Retry, Signing, State, Status, Tenant};
+    use crate::model::subscription::{Auth, Format, OnBlocked, Ordering, Retry, Signing, Start, State, Status, Tenant};
     use crate::model::time::Timestamp;
     use crate::store::memory::{Event, Flushes, Memory};
     use proptest::prelude::*;
@@ -457,6 +457,7 @@ mod tests {
             ordering: Ordering::Key,
             on_blocked: Some(OnBlocked::DeadLetter),
             rate: Some(7),
+            start: Start::At(at(7)),
             retry: Some(Retry {
                 schedule: vec![Duration::from_secs(5)],
                 max_age: Duration::from_secs(60),

@@ -7,6 +7,7 @@ mod dead_letters;
 pub(crate) mod idempotency;
 mod lost;
 mod page;
+mod past;
 pub(crate) mod problem;
 mod quarantine;
 mod revival;

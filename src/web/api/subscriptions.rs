@@ -1,6 +1,6 @@
 //! `/v1/subscriptions`: create, read, list, change, delete.
 
-use crate::model::subscription::Subscription;
+use crate::model::subscription::{Start, Subscription};
 use crate::model::time::Timestamp;
 use crate::runtime::clock;
 use crate::store::space::Space;
@@ -11,6 +11,7 @@ use crate::web::api::asked::{Document, Id};
 use crate::web::api::conditions::{self, Condition};
 use crate::web::api::idempotency::{Answer, Known};
 use crate::web::api::page::{Asked, Page};
+use crate::web::api::past;
 use crate::web::api::problem::{Kind, Problem};
 use crate::web::api::shape::{self, Made};
 use crate::web::auth::Caller;
@@ -116,7 +117,12 @@ async fn made(api: &Api, caller: &Caller, mut document: Value) -> Result<Answer,
     let subscription = written::create(&node, &api.state.guard, clock::now());
     let subscription = subscription.map_err(|problems| Problem::invalid(&problems, &document))?;
     reachable(api, &subscription).await?;
-    let created = api.state.directory.create(subscription, Vec::new()).await.map_err(|error| refused(&error))?;
+    let begin = (subscription.start, clock::now());
+    let cursors = match begin.0 {
+        Start::Now => Vec::new(),
+        Start::Earliest | Start::At(_) => past::look(api, move |past, topics| past.cursors(topics, begin)).await?,
+    };
+    let created = api.state.directory.create(subscription, cursors).await.map_err(|error| refused(&error))?;
     info!(subscription = %created.id, tenant = %created.tenant, by = %caller.name, "subscription created");
     let mut body = shape::subscription(&created);
     body["secrets"] = shape::secrets(&created, if by_user { Made::ByUser } else { Made::Here });
@@ -233,7 +239,10 @@ pub(crate) fn tagged(subscription: &Subscription, body: Value) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::broker::Broker;
+    use crate::kafka::settings::KafkaSettings;
     use crate::model::id::Sid;
+    use crate::model::record::TopicPartition;
     use crate::model::subscription::Tenant;
     use crate::web::trial::{Answer, Trial, order};
 
@@ -339,7 +348,6 @@ mod tests {
         let later = [
             ("filters", json!([{ "exact": { "type": "x" } }])),
             ("transform", json!({ "a": 1 })),
-            ("start", json!("earliest")),
             ("batch", json!({ "max_events": 10 })),
             ("verification", json!("challenge")),
         ];
@@ -348,6 +356,38 @@ mod tests {
             assert_eq!(answer.pointers(), [format!("/{key}")], "{}", answer.body);
             assert!(answer.body.contains("not yet available"), "{}", answer.body);
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_subscription_that_begins_in_the_past_has_its_cursors_before_the_answer() {
+        let broker = Broker::start().unwrap();
+        broker.topic("shop.orders", 3).unwrap();
+        let brokers = broker.servers().to_owned();
+        let trial = Trial::reading(KafkaSettings { brokers, ..KafkaSettings::default() }, "shop.orders").await;
+        let ours = TopicPartition { topic: "shop.orders".into(), partition: 1 };
+        trial.state.directory.hands().partitions.open(&ours, 0);
+        let answer = trial.create("", json!({ "start": "earliest" })).await;
+        assert_eq!((answer.status, &answer.json()["start"]), (201, &json!("earliest")));
+        let cursors = trial.state.store.cursors().unwrap();
+        assert_eq!(
+            cursors.iter().map(|(key, row)| (key.at.partition, row.offset)).collect::<Vec<_>>(),
+            [(0, 0), (1, 0), (2, 0)]
+        );
+        let health = get(&trial, &path(&answer)).await.json()["health"].clone();
+        assert_eq!((&health["reason"], &health["places"]["behind"]), (&json!("starting"), &json!(1)));
+        let cursor = json!({ "topic": "shop.orders", "partition": 1, "offset": 0, "end": null });
+        assert_eq!(health["cursors"], json!([cursor]));
+        trial.create("", json!({ "start": "now" })).await;
+        assert_eq!(trial.state.store.cursors().unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn when_the_past_cannot_be_looked_up_nothing_is_made() {
+        let trial = Trial::open().await;
+        trial.create("", json!({ "start": "earliest" })).await.problem(503, "kafka-unavailable");
+        let future = trial.create("", json!({ "start": "2999-01-01T00:00:00Z" })).await;
+        assert_eq!(future.pointers(), ["/start"]);
+        assert_eq!(trial.state.store.subscriptions().unwrap().len(), 0);
     }
 
     #[tokio::test]
