@@ -34,9 +34,6 @@ use tracing::{error, info, warn};
 /// How long lanes may drain at most; the rest of the grace is for parking, the last commit and the listeners.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Scans at once: the past is read beside the present, not instead of it.
-const SCANS: usize = 2;
-
 /// How often the store's health is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -114,7 +111,11 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
         (report.started, report.generation, report.store) = (clock::now(), 1, Health::Good);
         report.intake_beat = clock::now();
     });
+    let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
+    let pipeline = Arc::new(ArcSwap::from_pointee(pipeline));
     let state = web::state::State {
+        kafka: config.kafka.clone(),
+        pipeline: Arc::clone(&pipeline),
         directory: Arc::clone(&directory),
         store: store.clone(),
         board: board.clone(),
@@ -123,15 +124,13 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     };
     let listeners = web::bind(&config.api, &config.metrics).await?;
     let (api, ops) = (listeners.api, listeners.ops);
-    let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
-    let pipeline = Arc::new(ArcSwap::from_pointee(pipeline));
     let catchup = Catchup {
         kafka: config.kafka.clone(),
         pipeline: Arc::clone(&pipeline),
         directory: Arc::clone(&directory),
         board: board.clone(),
         shutdown: shutdown.clone(),
-        scans: SCANS,
+        scans: config.scans,
     };
     let drain = (config.grace / 2).min(DRAIN);
     let intake = Intake {

@@ -90,6 +90,7 @@ mod tests {
             ordering: Default::default(),
             on_blocked: None,
             rate: None,
+            start: Default::default(),
             status: Status { state: State::Active, reason: None, since: t0() },
             declared: false,
             version: 1,

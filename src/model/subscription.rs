@@ -48,6 +48,8 @@ pub struct Subscription {
     pub on_blocked: Option<OnBlocked>,
     /// Requests per second; `None`: as many as there are slots for.
     pub rate: Option<u32>,
+    /// Where it began; cannot change.
+    pub start: Start,
     /// What it is allowed to do now.
     pub status: Status,
     /// Whether it stands in a file and is read-only in the API.
@@ -112,6 +114,18 @@ pub enum Auth {
         /// Its value.
         value: Secret,
     },
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Start {
+    /// With what comes after it was made.
+    #[default]
+    Now,
+    /// With the oldest record that the log holds.
+    Earliest,
+    /// With the first record that is not older.
+    At(Timestamp),
 }
 
 /// What order deliveries keep.
@@ -222,6 +236,30 @@ impl Auth {
             Self::Bearer(_) => "bearer",
             Self::Basic { .. } => "basic",
             Self::Header { .. } => "header",
+        }
+    }
+}
+
+// === impl Start ===
+
+impl Start {
+    /// Reads `now`, `earliest` or a time.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "now" => Some(Self::Now),
+            "earliest" => Some(Self::Earliest),
+            time => Timestamp::parse(time).map(Self::At),
+        }
+    }
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now => f.write_str("now"),
+            Self::Earliest => f.write_str("earliest"),
+            Self::At(time) => time.fmt(f),
         }
     }
 }

@@ -367,7 +367,7 @@ mod tests {
     use crate::model::quarantine::{Fault, FaultReason};
     use crate::model::record::{Header, Origin, Record};
     use crate::model::secret::{Secret, SigningSecret};
-    use crate::model::subscription::{Auth, Format, OnBlocked, Ordering, Retry, Signing, State, Status, Tenant};
+    use crate::model::subscription::{Auth, Format, OnBlocked, Ordering, Retry, Signing, Start, State, Status, Tenant};
     use crate::model::time::Timestamp;
     use crate::store::memory::{Event, Flushes, Memory};
     use proptest::prelude::*;
@@ -457,6 +457,7 @@ mod tests {
             ordering: Ordering::Key,
             on_blocked: Some(OnBlocked::DeadLetter),
             rate: Some(7),
+            start: Start::At(at(7)),
             retry: Some(Retry {
                 schedule: vec![Duration::from_secs(5)],
                 max_age: Duration::from_secs(60),
@@ -609,6 +610,22 @@ mod tests {
             let of_quarantine = 1 + engine.rows_of(key::QUARANTINE_BODY);
             assert_eq!(engine.rows(), before + 1 + of_quarantine, "the topic's number and the quarantined record");
         }
+    }
+
+    #[test]
+    fn a_dead_letter_that_goes_leaves_nothing_behind() {
+        let engine = Memory::default();
+        let store = over(&engine);
+        let letter = letter(event("shop.orders", 1, 1 << 20));
+        let mut batch = Batch::new();
+        batch.dead_letter(&letter);
+        submit(&store, batch).recv().unwrap().unwrap();
+        assert!(engine.rows_of(key::DEAD_BODY) > 1);
+        let found = store.dead_letters(None, None, 9).unwrap().remove(0).1;
+        let mut batch = Batch::new();
+        batch.drop_dead_letter(&found);
+        submit(&store, batch).recv().unwrap().unwrap();
+        assert_eq!((engine.rows_of(key::DEAD_BODY), engine.rows_of(key::DEAD)), (0, 0));
     }
 
     #[test]

@@ -9,8 +9,7 @@ use crate::lane::settings::DeliverySettings;
 use crate::matching::filter::Filter;
 use crate::matching::pattern::Pattern;
 use crate::model::problem::Problems;
-use crate::model::subscription::{Format, OnBlocked, Ordering, Retry, Signing, Tenant};
-use crate::model::time::Timestamp;
+use crate::model::subscription::{Format, OnBlocked, Ordering, Retry, Signing, Start, Tenant};
 use crate::subscriptions::retry;
 use crate::yaml::fields::{Field, Fields};
 use crate::yaml::node::Data;
@@ -58,6 +57,7 @@ pub(crate) struct Order {
     pub(crate) ordering: Ordering,
     pub(crate) on_blocked: Option<OnBlocked>,
     pub(crate) rate: Option<u32>,
+    pub(crate) start: Start,
 }
 
 /// Reads an order; `None` only after a problem was added.
@@ -83,6 +83,7 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
     let answers = OnBlocked::ALL.map(|answer| (answer.as_str(), answer));
     let on_blocked = fields.optional("on_blocked").and_then(|field| field.one_of(&answers, problems));
     let rate = fields.optional("rate").and_then(|field| field.integer(RATE, problems));
+    let start = fields.optional("start").map(|field| start(&field, problems));
     later_fields(fields, problems);
     Some(Order {
         tenant: tenant?,
@@ -101,6 +102,7 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
         ordering: ordering.unwrap_or(Some(Ordering::None))?,
         on_blocked,
         rate: rate.and_then(|n| u32::try_from(n).ok()),
+        start: start.unwrap_or(Some(Start::Now))?,
     })
 }
 
@@ -112,17 +114,14 @@ fn later_fields(fields: &mut Fields<'_>, problems: &mut Problems) {
     if let Some(field) = fields.optional("verification") {
         choice(&field, &[("none", ())], &["cloudevents", "challenge"], problems);
     }
-    if let Some(field) = fields.optional("start")
-        && let Some(text) = field.text(problems)
-    {
-        match text {
-            "now" => {}
-            text if text == "earliest" || Timestamp::parse(text).is_some() => {
-                field.problem(problems, format!("`{text}` {NOT_YET}"), "Write now, or leave it out");
-            }
-            _ => field.problem(problems, "must be `now`, `earliest` or a time", "Times are as in RFC 3339"),
-        }
+}
+
+fn start(field: &Field<'_>, problems: &mut Problems) -> Option<Start> {
+    let start = Start::parse(field.text(problems)?);
+    if start.is_none() {
+        field.problem(problems, "must be `now`, `earliest` or a time", "Times are as in RFC 3339");
     }
+    start
 }
 
 /// What a word stands for; words of later versions are known, and refused.

@@ -58,7 +58,7 @@ pub fn document(subscription: &Subscription) -> Map<String, Value> {
         "auth": s.auth.as_ref().map(|auth| json!({ "kind": auth.kind() })),
         "signing": { "scheme": s.signing.as_str() },
         "ordering": s.ordering.as_str(),
-        "start": "now",
+        "start": s.start.to_string(),
         "timeout": s.timeout.map(show_duration),
         "concurrency": s.concurrency,
         "rate": s.rate,

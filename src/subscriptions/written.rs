@@ -8,7 +8,7 @@ use crate::deliver::target::Target;
 use crate::egress::guard::Guard;
 use crate::lane::settings::DeliverySettings;
 use crate::model::problem::Problems;
-use crate::model::subscription::{Signing, State, Status, Subscription};
+use crate::model::subscription::{Signing, Start, State, Status, Subscription};
 use crate::model::time::Timestamp;
 use crate::runtime::random;
 use crate::subscriptions::shape::{self, OURS, WRITABLE};
@@ -40,6 +40,9 @@ pub fn create(node: &Node, guard: &Guard, now: Timestamp) -> Result<Subscription
         Some(field) => credentials::secrets(&field, signing, now, &mut problems),
         None => vec![credentials::fresh(signing, now)],
     };
+    if matches!(order.as_ref().map(|order| order.start), Some(Start::At(time)) if time > now) {
+        problems.add(&node.place, "start", "is in the future", "Write a time that has passed, or leave it out");
+    }
     let Some(order) = order.filter(|_| problems.is_empty()) else { return Err(all(problems)) };
     let sid = random::sid();
     let subscription = Subscription {
@@ -63,6 +66,7 @@ pub fn create(node: &Node, guard: &Guard, now: Timestamp) -> Result<Subscription
         ordering: order.ordering,
         on_blocked: order.on_blocked,
         rate: order.rate,
+        start: order.start,
         status: Status { state: State::Active, reason: None, since: now },
         declared: false,
         version: 1,
@@ -140,8 +144,11 @@ fn fixed(fields: &mut Fields<'_>, document: &Map<String, Value>, problems: &mut 
     if let Some(field) = differs("tenant") {
         field.problem(problems, "cannot change", "Make a subscription for the other tenant");
     }
+    if let Some(field) = differs("start") {
+        field.problem(problems, "cannot change", "Replay what it should have again");
+    }
     if let Some(field) = differs("status") {
-        field.problem(problems, format!("a change of status {}", order::NOT_YET), "Leave it out");
+        field.problem(problems, "is not changed here", "POST to its /pause or /resume");
     }
 }
 
@@ -250,7 +257,7 @@ mod tests {
             "headers": {"X-Source": "acme"}, "timeout": "20s", "concurrency": 4,
             "retry": {"schedule": ["5s", "1m"], "max_age": "1d", "jitter": 0.1},
             "filters": null, "transform": null, "rate": null, "batch": null, "on_blocked": null,
-            "ordering": "none", "start": "now", "verification": "none", "status": "active",
+            "ordering": "none", "start": "1969-12-31T00:00:00.000Z", "verification": "none", "status": "active",
             "signing": {"scheme": "standard"}, "auth": {"bearer": "t0ken"}, "secrets": [SECRET.trim_start_matches("whsec_")],
         });
         let subscription = made(written.clone()).unwrap();
@@ -317,6 +324,7 @@ mod tests {
             (json!({"timeout": "61s"}), "timeout: 61s is out of range. It may be 1s to 1m"),
             (json!({"concurrency": 0}), "concurrency: 0 is out of range. It may be 1 to 1000"),
             (json!({"retry": {"jitter": 2}}), "retry.jitter: 2 is out of range"),
+            (json!({"start": "1970-01-01T00:00:01Z"}), "start: is in the future"),
             (json!({"start": "tomorrow"}), "start: must be `now`, `earliest` or a time"),
             (json!({"ordering": "strict"}), "ordering: `strict` is none of `none`, `key`"),
             (json!({"id": "sub_x"}), "id: is set by hookline. Leave it out"),
@@ -343,8 +351,6 @@ mod tests {
             (json!({"filters": []}), "filters"),
             (json!({"transform": {}}), "transform"),
             (json!({"batch": {}}), "batch"),
-            (json!({"start": "earliest"}), "start"),
-            (json!({"start": "2026-01-01T00:00:00Z"}), "start"),
             (json!({"verification": "challenge"}), "verification"),
             (json!({"status": "paused"}), "status"),
             (json!({"format": "cloudevents-batch"}), "format"),
@@ -406,9 +412,10 @@ mod tests {
         for (patch, expected) in [
             (json!({"tenant": "m-2"}), "tenant: cannot change"),
             (json!({"tenant": null}), "tenant: cannot change"),
+            (json!({"start": "earliest"}), "start: cannot change"),
             (json!({"id": "sub_x"}), "id: is set by hookline"),
             (json!({"version": 2}), "version: is set by hookline"),
-            (json!({"status": "disabled"}), "status: a change of status is not yet available"),
+            (json!({"status": "disabled"}), "status: is not changed here"),
             (json!({"health": {}}), "health: is not a known key"),
             (json!({"nme": null}), "nme: is not a known key. Did you mean `name`?"),
             (json!({"url": null}), "url: is missing"),
