@@ -2,9 +2,10 @@
 //! delivers them as signed webhooks.
 //!
 //! The way of an event, in reading order: [`kafka`] -> [`progress`] -> [`decode`] -> [`map`] -> [`matching`] ->
-//! [`lane`] -> [`deliver`] -> settled -> committed. [`intake`] and [`dispatch`] are the loops that make these
-//! stations act; `ARCHITECTURE.md` tells the whole story.
+//! [`lane`] -> [`deliver`] -> settled -> committed. [`intake`], [`dispatch`] and [`catchup`] are the loops that make
+//! these stations act; `ARCHITECTURE.md` tells the whole story.
 
+pub mod catchup;
 pub mod cli;
 pub mod config;
 pub mod daemon;

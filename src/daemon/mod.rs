@@ -8,6 +8,7 @@
 pub mod adopt;
 pub mod error;
 
+use crate::catchup::Catchup;
 use crate::config::Config;
 use crate::daemon::error::DaemonError;
 use crate::dispatch::Dispatch;
@@ -35,6 +36,9 @@ use tracing::{error, info, warn};
 
 /// How long lanes may drain at most; the rest of the grace is for parking, the last commit and the listeners.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Scans at once: the past is read beside the present, not instead of it.
+const SCANS: usize = 2;
 
 /// How often the store's health is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -100,9 +104,17 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     let listeners = web::bind(&config.api, &config.metrics).await?;
     let (api, ops) = (listeners.api, listeners.ops);
     let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
+    let pipeline = Arc::new(ArcSwap::from_pointee(pipeline));
+    let catchup = Catchup {
+        kafka: config.kafka.clone(),
+        pipeline: Arc::clone(&pipeline),
+        directory: Arc::clone(&directory),
+        shutdown: shutdown.clone(),
+        scans: SCANS,
+    };
     let drain = (config.grace / 2).min(DRAIN);
     let intake = Intake {
-        pipeline: Arc::new(ArcSwap::from_pointee(pipeline)),
+        pipeline,
         directory: Arc::clone(&directory),
         partitions,
         board: board.clone(),
@@ -111,11 +123,9 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
         drain,
     };
     let house = House { board, directory, dispatch, store, shutdown, drain };
-    let (kafka, (done, intake_done)) = (config.kafka, oneshot::channel());
-    let thread = std::thread::Builder::new().name("intake".into());
-    thread
-        .spawn(move || drop(done.send(intake.run(&kafka))))
-        .map_err(|error| DaemonError::Broken(error.to_string()))?;
+    let kafka = config.kafka;
+    let loops =
+        Loops { intake: thread("intake", move || intake.run(&kafka))?, catchup: thread("catchup", || catchup.run())? };
     let serving = Shutdown::default();
     let mut tasks = JoinSet::new();
     let web = listeners.serve(state, serving.clone());
@@ -123,11 +133,15 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     tasks.spawn(house.keep_time());
     tasks.spawn(house.disable_on_demand(serving.clone()));
     #[allow(clippy::disallowed_methods, reason = "`Running::join` is awaited by who started the daemon")]
-    let join = tokio::spawn(house.live(intake_done, tasks, serving));
+    let join = tokio::spawn(house.live(loops, tasks, serving));
     Ok(Running { api, ops, join })
 }
 
-type IntakeDone = oneshot::Receiver<Result<(), IntakeError>>;
+/// The loops that have threads of their own, until they end.
+struct Loops {
+    intake: oneshot::Receiver<Result<(), IntakeError>>,
+    catchup: oneshot::Receiver<()>,
+}
 
 // === impl House ===
 
@@ -135,7 +149,7 @@ impl House {
     /// Runs until the stop or until a part cannot go on, then stops everything in order.
     async fn live(
         self,
-        mut intake: IntakeDone,
+        mut loops: Loops,
         mut tasks: JoinSet<Result<(), DaemonError>>,
         serving: Shutdown,
     ) -> Result<(), DaemonError> {
@@ -144,13 +158,13 @@ impl House {
             () = self.shutdown.stopped() => Ok(()),
             why = self.store_fails() => Err(why),
             Some(task) = tasks.join_next() => flat(task).and(Err(DaemonError::Broken("a listener ended".into()))),
-            done = &mut intake => flat_intake(done).and(Err(DaemonError::Broken("the consumer ended".into()))),
+            done = &mut loops.intake => flat_intake(done).and(Err(DaemonError::Broken("the consumer ended".into()))),
         };
         if let Err(error) = &ended {
             error!(%error, "cannot go on");
         }
         info!("stopping");
-        self.stop(intake).await;
+        self.stop(loops).await;
         serving.stop();
         while let Some(task) = tasks.join_next().await {
             if let Err(error) = flat(task) {
@@ -162,15 +176,18 @@ impl House {
     }
 
     /// Stops in order: nothing more is admitted, lanes drain, the rest is parked and committed, the store closes.
-    async fn stop(&self, intake: IntakeDone) {
+    async fn stop(&self, loops: Loops) {
         self.board.update(|report| report.stopping = true);
         self.shutdown.stop();
         // The consumer drains and parks by itself, twice bounded; a broker that is away may hold it longer.
-        if !intake.is_terminated() {
-            match tokio::time::timeout(self.drain + Duration::from_secs(8), intake).await {
+        if !loops.intake.is_terminated() {
+            match tokio::time::timeout(self.drain + Duration::from_secs(8), loops.intake).await {
                 Ok(done) => drop(flat_intake(done).inspect_err(|error| warn!(%error, "while stopping"))),
                 Err(_) => warn!("the consumer did not leave in time; its last commit may be missing"),
             }
+        }
+        if tokio::time::timeout(Duration::from_secs(2), loops.catchup).await.is_err() {
+            warn!("a scan did not end in time; what it reads is read again");
         }
         self.directory.hands().stop();
         self.dispatch.stop(Duration::from_millis(500)).await;
@@ -226,6 +243,17 @@ impl House {
             }
         }
     }
+}
+
+/// Runs a loop on a thread of its own; what it gives comes when it ends.
+fn thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<oneshot::Receiver<T>, DaemonError> {
+    let (done, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(name.into());
+    thread.spawn(move || drop(done.send(work()))).map_err(|error| DaemonError::Broken(error.to_string()))?;
+    Ok(ended)
 }
 
 /// Runs `work` where it may block.

@@ -59,6 +59,7 @@ impl Range {
         // What waits here is beside the budget of live records; little is enough, for a scan never waits.
         config.set("enable.partition.eof", "true").set("queued.max.messages.kbytes", "4096");
         config.remove("group.instance.id");
+        config.remove("client.rack"); // a follower may end before what intake has read already
         config.set_log_level(RDKafkaLogLevel::Error);
         Ok(Self { consumer: config.create()?, names: Names::default() })
     }

@@ -63,6 +63,13 @@ impl Lane {
         ride
     }
 
+    /// Where a reader has to go on for this place; `None`: it needs none, or is gone. It may stand before what the
+    /// reader passed, because what was queued was left to the cursor: then the reader must let go of it.
+    #[must_use]
+    pub fn next_of(&self, key: &PlaceKey) -> Option<i64> {
+        self.places.at(self.places.find(&key.at, key.stream)?).next()
+    }
+
     /// The reader of this place failed: a join of it is called off.
     pub fn stranded(&mut self, key: &PlaceKey, turn: &mut Turn<'_>) {
         let Some(number) = self.places.find(&key.at, key.stream) else { return };

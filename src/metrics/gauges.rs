@@ -22,6 +22,12 @@ pub struct Gauges {
     pub ledger_bytes: u64,
     /// Age of the oldest ledger row.
     pub ledger_oldest: Option<Duration>,
+    /// Cursors, in all.
+    pub cursors: u64,
+    /// How long until retention reaches a cursor; `None` when that is not known, or there is none.
+    pub cursor_headroom: Option<Duration>,
+    /// Offsets from the furthest place that is behind to intake.
+    pub catch_up_lag: u64,
     /// Free bytes of the store's disk.
     pub store_free_bytes: u64,
     /// The generation of the rules in force.
@@ -58,6 +64,11 @@ impl Gauges {
         set(&table::LEDGER_ROWS, self.ledger_rows);
         set(&table::LEDGER_BYTES, self.ledger_bytes);
         book.gauge(&table::LEDGER_OLDEST).set(self.ledger_oldest.unwrap_or_default().as_secs_f64());
+        set(&table::CURSORS, self.cursors);
+        set(&table::CATCH_UP_LAG, self.catch_up_lag);
+        if let Some(headroom) = self.cursor_headroom {
+            book.gauge(&table::CURSOR_HEADROOM).set(headroom.as_secs_f64());
+        }
         set(&table::STORE_FREE_BYTES, self.store_free_bytes);
         set(&table::CONFIG_GENERATION, self.config_generation);
         for (what, counts) in [(&table::LANES, &self.lanes), (&table::SUBSCRIPTIONS, &self.subscriptions)] {

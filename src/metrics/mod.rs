@@ -34,6 +34,7 @@ struct Inner {
     dead_letters: [IntCounter; DeadReason::ALL.len()],
     backpressure: [Counter; PAUSES.len()],
     store_flush: Histogram,
+    catch_up_read: IntCounter,
 }
 
 /// The series of one topic.
@@ -119,6 +120,7 @@ impl Metrics {
             dead_letters: book.closed(&table::DEAD_LETTERS, DeadReason::ALL.map(DeadReason::as_str)),
             backpressure: book.seconds(&table::BACKPRESSURE, PAUSES),
             store_flush: book.histogram(&table::STORE_FLUSH, &FLUSH),
+            catch_up_read: book.counter(&table::CATCH_UP_READ),
             book,
         }))
     }
@@ -195,6 +197,11 @@ impl Metrics {
     /// An endpoint accepted a delivery whose record was so old.
     pub fn delivery_age(&self, age: Duration) {
         self.0.delivery_age.observe(age.as_secs_f64());
+    }
+
+    /// Scans read records again, for those who are behind.
+    pub fn catch_up_read(&self, count: u64) {
+        self.0.catch_up_read.inc_by(count);
     }
 
     /// The store made a tick's changes durable.
@@ -280,6 +287,7 @@ mod tests {
             partitions: vec![partition],
             lanes: vec![("active", 2)],
             subscriptions: vec![("active", 2)],
+            cursor_headroom: Some(Duration::from_secs(3)),
             ..Gauges::default()
         };
         (metrics, gauges)

@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the way of an event.
-pub const ALL: [&Definition; 27] = [
+pub const ALL: [&Definition; 31] = [
     &RECORDS_CONSUMED,
     &RECORDS_MAPPED,
     &RECORDS_UNMATCHED,
@@ -45,6 +45,10 @@ pub const ALL: [&Definition; 27] = [
     &LEDGER_ROWS,
     &LEDGER_BYTES,
     &LEDGER_OLDEST,
+    &CURSORS,
+    &CURSOR_HEADROOM,
+    &CATCH_UP_READ,
+    &CATCH_UP_LAG,
     &RETRIES,
     &BREAKER_TRANSITIONS,
     &DEAD_LETTERS,
@@ -107,6 +111,20 @@ pub(crate) const LEDGER_BYTES: Definition = gauge("hookline_ledger_bytes", &[], 
 pub(crate) const LEDGER_OLDEST: Definition =
     gauge("hookline_ledger_oldest_seconds", &[], "Age of the oldest of these; 0 when there is none");
 pub(crate) const RETRIES: Definition = counter("hookline_retries_total", &[], "Attempts that were not the first");
+pub(crate) const CURSORS: Definition =
+    gauge("hookline_cursors", &[], "Places, of subscriptions on partitions, that are behind or were lately");
+pub(crate) const CURSOR_HEADROOM: Definition = gauge(
+    "hookline_cursor_retention_headroom_seconds",
+    &[],
+    "About how long until retention takes records that are not delivered, at the place that is nearest to it",
+);
+pub(crate) const CATCH_UP_READ: Definition =
+    counter("hookline_catch_up_records_read_total", &[], "Records read again, once for all who are behind");
+pub(crate) const CATCH_UP_LAG: Definition = gauge(
+    "hookline_catch_up_lag_records",
+    &[],
+    "Offsets from the place that is furthest behind to what intake reads; 0 when none is",
+);
 pub(crate) const BREAKER_TRANSITIONS: Definition =
     counter("hookline_breaker_transitions_total", &["to"], "Breakers that went over to this state");
 pub(crate) const DEAD_LETTERS: Definition =

@@ -5,6 +5,7 @@ use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The board; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,8 @@ pub struct Report {
     pub generation: u64,
     /// Why intake admits nothing now, if so (`bytes`, `partition`, `store`).
     pub backpressure: Option<&'static str>,
+    /// About how long until retention reaches a cursor; `None` when that is not known, or there is none.
+    pub cursor_headroom: Option<Duration>,
     /// The partitions that are assigned.
     pub partitions: BTreeMap<TopicPartition, PartitionReport>,
 }

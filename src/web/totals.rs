@@ -1,8 +1,11 @@
 //! What all lanes hold together, for `/v1/status` and for the gauges of a scrape.
 
 use crate::metrics::gauges::{Gauges, PartitionGauges};
+use crate::model::cursor::{CursorMode, CursorRow};
+use crate::model::record::TopicPartition;
 use crate::model::subscription;
 use crate::model::time::Timestamp;
+use crate::progress::partitions::Partitions;
 use crate::runtime::clock;
 use crate::runtime::status::Report;
 use crate::subscriptions::Directory;
@@ -23,6 +26,10 @@ pub(crate) struct Totals {
     pub(crate) bytes: u64,
     /// When the oldest of these was first attempted or parked.
     pub(crate) oldest: Option<Timestamp>,
+    /// Cursors.
+    pub(crate) cursors: u64,
+    /// Offsets from the furthest place that is behind to intake.
+    pub(crate) lag: u64,
 }
 
 // === impl Totals ===
@@ -31,6 +38,7 @@ impl Totals {
     /// Counts; takes each lane's lock for a moment.
     pub(crate) fn of(directory: &Directory) -> Self {
         let mut totals = Self::default();
+        let partitions = &directory.hands().partitions;
         let mut by_state = subscription::State::ALL.map(|state| (state, 0));
         for entry in directory.snapshot().iter() {
             let state = entry.subscription.status.state;
@@ -41,6 +49,12 @@ impl Totals {
             totals.rows += counts.rows as u64;
             totals.bytes += counts.bytes;
             totals.oldest = [totals.oldest, oldest].into_iter().flatten().min();
+            let cursors = entry.cell.act(|lane, _| {
+                let cursors = lane.cursors().map(|(place, row)| (place.at.clone(), row));
+                cursors.collect::<Vec<_>>()
+            });
+            totals.cursors += cursors.len() as u64;
+            totals.lag = cursors.iter().map(|(at, row)| lag(at, row, partitions)).fold(totals.lag, u64::max);
         }
         totals.subscriptions = by_state.map(|(state, count)| (state.as_str(), count)).into();
         totals
@@ -57,10 +71,20 @@ pub(crate) fn gauges(state: &State) -> Gauges {
         ledger_rows: totals.rows,
         ledger_bytes: totals.bytes,
         ledger_oldest: totals.oldest.map(|oldest| now.since(oldest)),
+        cursors: totals.cursors,
+        cursor_headroom: report.cursor_headroom,
+        catch_up_lag: totals.lag,
         store_free_bytes: state.store.free_bytes(),
         config_generation: report.generation,
         subscriptions: totals.subscriptions,
     }
+}
+
+/// How far a place is behind intake, or behind the end of its replay.
+fn lag(at: &TopicPartition, row: &CursorRow, partitions: &Partitions) -> u64 {
+    let position = partitions.with(at, |progress| progress.position());
+    let Some(position) = position.filter(|_| row.mode == CursorMode::Behind) else { return 0 };
+    u64::try_from(row.to.map_or(position, |to| to.min(position)) - row.offset).unwrap_or(0)
 }
 
 fn partitions(report: &Report, now: Timestamp) -> Vec<PartitionGauges> {

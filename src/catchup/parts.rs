@@ -1,0 +1,71 @@
+//! What all scans share.
+
+use crate::catchup::turns::{Choice, Ended, Turns, Waiting, Who};
+use crate::catchup::waiters::{Waiter, Waiters};
+use crate::model::record::TopicPartition;
+use crate::pipeline::Pipeline;
+use crate::runtime::clock;
+use crate::runtime::shutdown::Shutdown;
+use crate::runtime::status::Board;
+use crate::store::space::Space;
+use crate::subscriptions::Directory;
+use arc_swap::ArcSwap;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What all scans share.
+pub(crate) struct Parts {
+    pub(crate) pipeline: Arc<ArcSwap<Pipeline>>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) board: Board,
+    pub(crate) shutdown: Shutdown,
+    /// How many scans there are at once.
+    pub(crate) scans: usize,
+    pub(crate) waiters: Waiters,
+    pub(crate) turns: Mutex<Turns>,
+}
+
+// === impl Parts ===
+
+impl Parts {
+    /// Waits for lanes that call, `at_most` so long.
+    pub(crate) fn listen(&self, at_most: Duration) {
+        self.waiters.add(self.directory.hands().readers.wait(at_most));
+    }
+
+    /// All places that wait, of lanes that have called by now.
+    pub(crate) fn look(&self) -> Vec<Waiter> {
+        self.listen(Duration::ZERO);
+        self.waiters.look()
+    }
+
+    /// What is scanned next, and who waits; until [`Parts::over`] it is nobody else's. Places that have nothing left
+    /// to read are told to intake instead.
+    pub(crate) fn next(&self) -> Option<(Choice, Vec<Waiter>)> {
+        let hands = self.directory.hands();
+        if hands.store.space() == Space::Hard {
+            return None; // what is read could not be parked, nor a cursor moved
+        }
+        let waiters = self.look();
+        let position = |at: &TopicPartition| hands.partitions.with(at, |progress| progress.position());
+        for Waiter { cell, rider } in &waiters {
+            let at = &rider.place.at;
+            if rider.place.stream == 0 && position(at).is_some_and(|position| rider.next >= position) {
+                hands.readers.ask_to_join(cell, at);
+            }
+        }
+        let waiting = waiters.iter().map(Waiter::waiting).collect::<Vec<Waiting>>();
+        let choice = self.turns().choose(&waiting, position, clock::now())?;
+        Some((choice, waiters))
+    }
+
+    /// A scan is over.
+    pub(crate) fn over(&self, at: &TopicPartition, over: (Ended, HashSet<Who>)) {
+        self.turns().over(at, over, clock::now());
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

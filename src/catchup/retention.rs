@@ -1,0 +1,133 @@
+//! How long until retention reaches a cursor, so that somebody hears of it before records are lost.
+//!
+//! Retention takes records by age, so what the log holds from its first record up to a cursor, in time, is about how
+//! long the cursor may still stay. Looked up once a minute, for the few cursors that are furthest back.
+
+use crate::catchup::parts::Parts;
+use crate::catchup::reader::Reader;
+use crate::kafka::group::GroupError;
+use crate::kafka::range::Read;
+use crate::model::cursor::{CursorMode, CursorRow};
+use crate::model::record::TopicPartition;
+use crate::model::time::Timestamp;
+use crate::subscriptions::cell::Cell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::debug;
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(60);
+/// Partitions per look: each costs a fetch. Those whose cursor is oldest are nearest to the end.
+const PARTITIONS: usize = 8;
+/// How long the first record of a log is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Looks now and then.
+#[derive(Default)]
+pub(crate) struct Retention {
+    looked: Option<Instant>,
+}
+
+/// The cursor of a partition that is furthest back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Last {
+    near: Option<Timestamp>,
+    offset: i64,
+}
+
+// === impl Retention ===
+
+impl Retention {
+    /// Looks when it is time, and writes the board.
+    pub(crate) fn look(&mut self, parts: &Parts, reader: &mut Reader) {
+        if self.looked.is_some_and(|looked| looked.elapsed() < EVERY) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        let mut lasts = lasts(&cursors(parts)).into_iter().collect::<Vec<_>>();
+        lasts.sort_by_key(|(_, last)| last.near);
+        let mut least = None;
+        for (at, last) in lasts.into_iter().take(PARTITIONS) {
+            match headroom_of(reader, &at, last) {
+                Ok(headroom) => least = [least, headroom].into_iter().flatten().min(),
+                Err(error) => {
+                    debug!(topic = %at.topic, partition = at.partition, %error, "what retention left is not known");
+                    break; // the others would wait as long
+                }
+            }
+        }
+        reader.rest();
+        parts.board.update(|report| report.cursor_headroom = least);
+    }
+}
+
+fn cursors(parts: &Parts) -> Vec<(TopicPartition, CursorRow)> {
+    let cells = parts.directory.hands().readers.with_cursors();
+    let of = |cell: &Arc<Cell>| {
+        cell.act(|lane, _| lane.cursors().map(|(place, row)| (place.at.clone(), row)).collect::<Vec<_>>())
+    };
+    cells.iter().flat_map(of).collect()
+}
+
+fn lasts(cursors: &[(TopicPartition, CursorRow)]) -> HashMap<TopicPartition, Last> {
+    let mut lasts: HashMap<TopicPartition, Last> = HashMap::new();
+    for (at, row) in cursors.iter().filter(|(_, row)| row.mode == CursorMode::Behind) {
+        let one = Last { near: row.near, offset: row.offset };
+        let last = lasts.entry(at.clone()).or_insert(one);
+        if one.offset < last.offset {
+            *last = one;
+        }
+    }
+    lasts
+}
+
+fn headroom_of(reader: &mut Reader, at: &TopicPartition, last: Last) -> Result<Option<Duration>, GroupError> {
+    let low = reader.held(at)?.low;
+    if last.offset <= low {
+        return Ok(Some(Duration::ZERO));
+    }
+    reader.begin_anew(at, low, low)?;
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        match reader.next(PATIENCE / 4) {
+            Read::Record(record) => return Ok(headroom(last, record.origin.timestamp)),
+            Read::Nothing => {}
+            Read::End(_) | Read::OutOfRange | Read::Trouble(_) => break,
+        }
+    }
+    Ok(None)
+}
+
+/// The time between the first record of the log and a cursor.
+fn headroom(last: Last, first: Timestamp) -> Option<Duration> {
+    last.near.map(|near| near.since(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::cursor::BehindReason;
+
+    fn row(mode: CursorMode, offset: i64, near: Option<i64>) -> CursorRow {
+        let (near, since) = (near.map(Timestamp::from_millis), Timestamp::default());
+        CursorRow { mode, offset, near, since, reason: BehindReason::Slow, to: None }
+    }
+
+    #[test]
+    fn of_each_partition_the_furthest_cursor_that_is_behind_counts() {
+        let at = |partition| TopicPartition { topic: "t".into(), partition };
+        let cursors = [
+            (at(0), row(CursorMode::Behind, 7, Some(700))),
+            (at(0), row(CursorMode::Behind, 5, Some(500))),
+            (at(0), row(CursorMode::Live, 1, Some(100))),
+            (at(1), row(CursorMode::Behind, 9, None)),
+        ];
+        let lasts = lasts(&cursors);
+        assert_eq!(lasts.len(), 2);
+        assert_eq!(lasts[&at(0)], Last { near: Some(Timestamp::from_millis(500)), offset: 5 });
+        assert_eq!(headroom(lasts[&at(0)], Timestamp::from_millis(200)), Some(Duration::from_millis(300)));
+        assert_eq!(headroom(lasts[&at(0)], Timestamp::from_millis(600)), Some(Duration::ZERO));
+        assert_eq!(headroom(lasts[&at(1)], Timestamp::from_millis(200)), None, "not known");
+    }
+}

@@ -1,0 +1,304 @@
+//! One pass over a partition for many riders: each record is read, decoded and mapped once.
+//!
+//! It never waits for a rider, never reads at or past intake's position, and rests between its slices of work. At
+//! intake it lingers a moment, so that intake can name the offsets where it takes over.
+
+use crate::catchup::aboard::Aboard;
+use crate::catchup::parts::Parts;
+use crate::catchup::reader::Reader;
+use crate::catchup::turns::{self, Ended, Live, Platform, Who};
+use crate::catchup::waiters::Waiter;
+use crate::kafka::range::Read;
+use crate::model::quarantine::{Fault, Quarantined};
+use crate::model::record::{Record, TopicPartition};
+use crate::pipeline::Passage;
+use crate::runtime::clock;
+use crate::runtime::fault;
+use crate::store::batch::Batch;
+use crate::store::space::Space;
+use crate::subscriptions::cell::Hands;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+use tracing::{error, info, warn};
+
+/// How long one poll waits.
+const POLL: Duration = Duration::from_millis(100);
+/// How often riders hear how far the scan is; a cursor is written once a second at most.
+const BEAT: Duration = Duration::from_millis(50);
+/// How often new riders are looked for.
+const LOOK: Duration = Duration::from_millis(500);
+/// A scan rests after so much work: short against the time a live record may take.
+const SLICE: Duration = Duration::from_millis(5);
+/// How long a scan stays at intake's position; intake answers who wants to join within a tenth of a second.
+const LINGER: Duration = Duration::from_millis(300);
+/// How long nothing at all may come before the partition counts as out of reach.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// One pass.
+pub(crate) struct Scan<'a> {
+    parts: &'a Parts,
+    reader: &'a mut Reader,
+    at: TopicPartition,
+    /// Everything from the start up to here was read.
+    here: i64,
+    aboard: Aboard,
+    platform: Platform<Waiter>,
+    begun: Instant,
+    beaten: Instant,
+    looked: Instant,
+    /// When something last came from the log.
+    heard: Instant,
+    /// Since when it stands at intake's position.
+    caught: Option<Instant>,
+    /// Work since the last rest.
+    worked: Duration,
+}
+
+// === impl Scan ===
+
+impl<'a> Scan<'a> {
+    /// A pass from the lowest of these places on.
+    pub(crate) fn new(parts: &'a Parts, reader: &'a mut Reader, from: (TopicPartition, i64)) -> Self {
+        let ((at, here), now) = (from, Instant::now());
+        Self {
+            parts,
+            reader,
+            at,
+            here,
+            aboard: Aboard::default(),
+            platform: Platform::new(here, std::iter::empty()),
+            begun: now,
+            beaten: now,
+            looked: now,
+            heard: now,
+            caught: None,
+            worked: Duration::ZERO,
+        }
+    }
+
+    /// Reads until it is over; says how it ended, and who would have ridden on.
+    pub(crate) fn run(mut self, waiters: Vec<Waiter>) -> (Ended, HashSet<Who>) {
+        self.meet(waiters);
+        let ended = match self.begin() {
+            Err(ended) => ended,
+            Ok(()) => loop {
+                if let Some(ended) = self.step() {
+                    break ended;
+                }
+                self.rest();
+            },
+        };
+        self.aboard.pass(self.here, self.hands());
+        match ended {
+            Ended::Time => (ended, self.aboard.who()),
+            Ended::Trouble => {
+                self.aboard.strand();
+                self.reader.rest();
+                (ended, HashSet::new())
+            }
+            Ended::Empty | Ended::Caught | Ended::Gone => (ended, HashSet::new()),
+        }
+    }
+
+    fn hands(&self) -> &'a Hands {
+        self.parts.directory.hands()
+    }
+
+    fn position(&self) -> Option<i64> {
+        self.hands().partitions.with(&self.at, |progress| progress.position())
+    }
+
+    /// Lets these places wait for the scan to come by. A subscription that is being made has its places before
+    /// records are matched with it: it must not ride until they are.
+    fn meet(&mut self, waiters: Vec<Waiter>) {
+        let rode = self.aboard.who();
+        let snapshot = self.parts.directory.snapshot();
+        let matched = snapshot.iter().map(|entry| entry.cell.sid).collect::<HashSet<_>>();
+        let here = waiters.into_iter().filter(|one| one.rider.place.at == self.at && matched.contains(&one.cell.sid));
+        let new = here.filter(|one| !rode.contains(&one.who()));
+        self.platform = Platform::new(self.here, new.map(|one| (one.rider.next, one)));
+        self.looked = Instant::now();
+    }
+
+    fn begin(&mut self) -> Result<(), Ended> {
+        let position = self.position().ok_or(Ended::Gone)?;
+        self.reader.begin(&self.at, self.here, position).map_err(|error| self.trouble(&error.to_string()))
+    }
+
+    /// One thing that is read, and what stands around it.
+    fn step(&mut self) -> Option<Ended> {
+        if self.parts.shutdown.stopping() {
+            return Some(Ended::Gone);
+        }
+        let left = self.position().map_or(0, |position| position - self.here);
+        if turns::is_over(self.begun.elapsed(), left) {
+            return Some(Ended::Time);
+        }
+        if self.beaten.elapsed() >= BEAT
+            && let Some(ended) = self.beat()
+        {
+            return Some(ended);
+        }
+        if self.aboard.is_empty()
+            && let Some(ended) = self.go_to_the_next()
+        {
+            return Some(ended);
+        }
+        let read = self.reader.next(POLL);
+        match &read {
+            Read::Record(_) | Read::End(_) => self.heard = Instant::now(),
+            Read::Nothing if self.caught.is_none() && self.heard.elapsed() >= SILENCE => {
+                return Some(self.trouble("nothing is heard of it"));
+            }
+            Read::Nothing | Read::OutOfRange | Read::Trouble(_) => {}
+        }
+        match read {
+            Read::Record(record) => self.record(record),
+            Read::End(_) => self.end_of_log(),
+            Read::OutOfRange => Some(self.out_of_range()),
+            Read::Nothing => None,
+            Read::Trouble(what) => Some(self.trouble(&what)),
+        }
+    }
+
+    /// Tells the riders how far it is, and looks for new ones.
+    fn beat(&mut self) -> Option<Ended> {
+        let begun = Instant::now();
+        self.beaten = begun;
+        self.aboard.pass(self.here, self.hands());
+        if self.looked.elapsed() >= LOOK {
+            self.meet(self.parts.look());
+        }
+        self.worked += begun.elapsed();
+        (self.hands().store.space() == Space::Hard).then(|| self.trouble("the disk is full"))
+    }
+
+    /// Nobody rides: goes on where the next one waits, if anybody does.
+    fn go_to_the_next(&mut self) -> Option<Ended> {
+        let Some(next) = self.platform.next() else { return Some(Ended::Empty) };
+        if next > self.here {
+            self.here = next;
+            return self.begin().err();
+        }
+        None
+    }
+
+    fn record(&mut self, record: Record) -> Option<Ended> {
+        let offset = record.origin.offset;
+        let Some(position) = self.position() else { return Some(Ended::Gone) };
+        if offset >= position {
+            self.reader.put_back(record);
+            self.here = self.here.max(position);
+            return self.at_intake();
+        }
+        let begun = Instant::now();
+        (self.caught, self.here) = (None, offset);
+        self.platform.board(offset).into_iter().for_each(|waiter| self.aboard.board(waiter));
+        let stopped = self.carry(&record);
+        self.worked += begun.elapsed();
+        if let Some(fault) = stopped {
+            let what = format!("mapping {:?} stops it (on_error: stop): {}", fault.mapping, fault.detail);
+            self.reader.put_back(record);
+            return Some(self.trouble(&what));
+        }
+        match self.aboard.is_empty() {
+            true => self.reader.put_back(record), // whoever got off wants it next
+            false => self.here = offset + 1,
+        }
+        None
+    }
+
+    /// Passes a record through the rules and offers what it becomes; gives what stops it.
+    fn carry(&mut self, record: &Record) -> Option<Fault> {
+        self.hands().metrics.catch_up_read(1);
+        let Passage { events, faults, dropped, stop } = self.parts.pipeline.load().pass(record);
+        if stop.is_some() {
+            return stop;
+        }
+        for fault in dropped {
+            let offset = record.origin.offset;
+            warn!(offset, mapping = fault.mapping, "dropped, as its mapping asks: {}", fault.detail);
+        }
+        for fault in faults {
+            quarantine(self.hands(), record.clone(), fault);
+        }
+        if !events.is_empty() {
+            let groups = self.parts.directory.snapshot().takers_among(&events, self.aboard.sids());
+            fault::point("scan.offer");
+            groups.iter().for_each(|group| self.aboard.offer(record.origin.offset, group));
+        }
+        None
+    }
+
+    /// Everything that the log held when reading began is read: then there are only gaps up to intake's position of
+    /// that time. Intake may be further by now.
+    fn end_of_log(&mut self) -> Option<Ended> {
+        self.here = self.here.max(self.reader.sure());
+        let Some(position) = self.position() else { return Some(Ended::Gone) };
+        if self.here < position {
+            let anew = self.reader.begin_anew(&self.at, self.here, position);
+            return anew.err().map(|error| self.trouble(&error.to_string()));
+        }
+        self.at_intake()
+    }
+
+    /// Everything below intake's position is read. Places go live as intake answers; who cannot join now is served
+    /// again when there is more.
+    fn at_intake(&mut self) -> Option<Ended> {
+        self.platform.board(self.here).into_iter().for_each(|waiter| self.aboard.board(waiter));
+        self.aboard.pass(self.here, self.hands());
+        if self.aboard.is_empty() && self.platform.next().is_none() {
+            return Some(Ended::Empty);
+        }
+        if self.caught.get_or_insert_with(Instant::now).elapsed() >= LINGER {
+            return Some(Ended::Caught);
+        }
+        std::thread::sleep(SLICE);
+        None
+    }
+
+    /// The log does not hold the place: retention went past it, or the log is another one.
+    fn out_of_range(&mut self) -> Ended {
+        let held = match self.reader.held(&self.at) {
+            Ok(held) => held,
+            Err(error) => return self.trouble(&error.to_string()),
+        };
+        if self.here >= held.low {
+            return self.trouble(&format!("it holds {} to {} and not {}", held.low, held.high, self.here));
+        }
+        error!(topic = %self.at.topic, partition = self.at.partition, from = self.here, to = held.low,
+            "retention took records before they were delivered; see the dead letters");
+        self.platform.board(held.low - 1).into_iter().for_each(|waiter| self.aboard.board(waiter));
+        self.aboard.overtaken(held.low);
+        self.reader.rest();
+        Ended::Empty
+    }
+
+    fn trouble(&self, what: &str) -> Ended {
+        warn!(topic = %self.at.topic, partition = self.at.partition, offset = self.here, "catching up has to wait: {what}");
+        Ended::Trouble
+    }
+
+    /// Leaves the processor to live records.
+    fn rest(&mut self) {
+        if self.worked >= SLICE {
+            let live = if self.hands().partitions.bytes() > 0 { Live::Busy } else { Live::Quiet };
+            std::thread::sleep(turns::rest(std::mem::take(&mut self.worked), self.parts.scans, live));
+        }
+    }
+}
+
+/// INVARIANT (P7): handed over before any lane hears that the record was passed, so no cursor is durable earlier.
+fn quarantine(hands: &Hands, record: Record, fault: Fault) {
+    let offset = record.origin.offset;
+    hands.metrics.records_quarantined(&record.origin.topic, fault.reason);
+    info!(topic = %record.origin.topic, partition = record.origin.partition, offset, mapping = fault.mapping,
+        field = fault.field, "quarantined while catching up: {}", fault.detail);
+    let mut batch = Batch::new();
+    batch.quarantine(&Quarantined { record, at: clock::now(), fault });
+    hands.store.submit(batch, move |result| {
+        if let Err(error) = result {
+            error!(offset, %error, "a record could not be quarantined");
+        }
+    });
+}
