@@ -106,6 +106,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
     let pipeline = Arc::new(ArcSwap::from_pointee(pipeline));
     let catchup = Catchup {
+        board: board.clone(),
         kafka: config.kafka.clone(),
         pipeline: Arc::clone(&pipeline),
         directory: Arc::clone(&directory),

@@ -206,9 +206,15 @@ impl Daemon {
     /// Sends SIGTERM, waits for the end, and returns how it ended.
     #[track_caller]
     pub(crate) fn stop(mut self) -> ExitStatus {
+        self.terminate();
+        self.until_ended(STOP)
+    }
+
+    /// Sends SIGTERM.
+    #[track_caller]
+    pub(crate) fn terminate(&self) {
         let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.pid())]).status().unwrap();
         assert!(kill.success());
-        self.until_ended(STOP)
     }
 
     /// Waits for the daemon to end by itself.
