@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench doc kafka
+.PHONY: help demo test crash check bench doc kafka
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## what there is
@@ -22,6 +22,11 @@ test: kafka ## all tests, with a real Apache Kafka; says how many ran
 	@mkdir -p "$(TARGET)"
 	@cargo test --locked --workspace --no-fail-fast 2>&1 | tee "$(TARGET)/test.log" || { tests/count "$(TARGET)/test.log"; exit 1; }
 	@tests/count "$(TARGET)/test.log"
+
+# A build of its own: the binary can be told to die at named points, which no other build can.
+crash: kafka ## the delivery protocol under N kills (200), at fail points and at random; 50 clean stops; a 60 s outage
+	@HOOKLINE_KILLS=$(or $(N),200) HOOKLINE_STOPS=$(or $(STOPS),50) HOOKLINE_OUTAGE=60 \
+	cargo test --locked --features failpoints --test crash -- --nocapture --test-threads 1
 
 check: ## format, lints, docs, licences and advisories
 	@cargo fmt --all --check

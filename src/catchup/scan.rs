@@ -13,6 +13,7 @@ use crate::model::quarantine::{Fault, Quarantined};
 use crate::model::record::{Record, TopicPartition};
 use crate::pipeline::Passage;
 use crate::runtime::clock;
+use crate::runtime::fault;
 use crate::store::batch::Batch;
 use crate::store::space::Space;
 use crate::subscriptions::cell::Hands;
@@ -223,6 +224,7 @@ impl<'a> Scan<'a> {
         }
         if !events.is_empty() {
             let groups = self.parts.directory.snapshot().takers_among(&events, self.aboard.sids());
+            fault::point("scan.offer");
             groups.iter().for_each(|group| self.aboard.offer(record.origin.offset, group));
         }
         None

@@ -14,6 +14,7 @@ pub mod map;
 pub mod output;
 pub mod receiver;
 pub mod run;
+pub mod store;
 pub mod told;
 pub mod trigger;
 
@@ -59,6 +60,8 @@ pub enum Command {
     Listen(listen::Args),
     /// Writes one record to a topic of the configured Kafka
     Trigger(trigger::Args),
+    /// Works on the store of a daemon that is stopped
+    Store(store::Args),
     /// Prints completions for a shell
     Completions(completions::Args),
 }
@@ -96,6 +99,7 @@ async fn act(args: Args, output: Output) -> anyhow::Result<Exit> {
         Command::Map(args) => map::run(args, common, output),
         Command::Trigger(args) => trigger::run(args, common, output).await,
         Command::Listen(args) => listen::run(args, output).await,
+        Command::Store(args) => store::run(args, common, output).await,
         Command::Completions(args) => completions::run(args, Args::command()),
     }
 }

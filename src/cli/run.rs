@@ -5,6 +5,7 @@ use crate::cli::loaded;
 use crate::cli::logs;
 use crate::cli::output::Output;
 use crate::daemon;
+use crate::runtime::fault;
 
 /// Runs the daemon until Ctrl-C or SIGTERM
 #[derive(Clone, Debug, clap::Args)]
@@ -26,6 +27,7 @@ pub async fn run(_args: Args, common: Common, output: Output) -> anyhow::Result<
         Err(exit) => return Ok(exit),
     };
     logs::begin(&config.log, &output)?;
+    fault::arm();
     let shutdown = common::stop_on_signal()?;
     daemon::run(config, shutdown).await?;
     Ok(Exit::Good)

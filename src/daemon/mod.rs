@@ -5,8 +5,12 @@
 //! group is left, the store is closed. A store that fails stops the process with a reason: nothing settles
 //! without it, so nothing is lost.
 
+pub mod adopt;
+pub mod error;
+
 use crate::catchup::Catchup;
 use crate::config::Config;
+use crate::daemon::error::DaemonError;
 use crate::dispatch::Dispatch;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
@@ -21,7 +25,6 @@ use crate::store::Store;
 use crate::store::space::Space;
 use crate::subscriptions::Directory;
 use crate::subscriptions::cell::Hands;
-use crate::subscriptions::error::DirectoryError;
 use crate::web;
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
@@ -46,29 +49,6 @@ pub struct Running {
     pub ops: SocketAddr,
     /// Ends when the daemon has stopped.
     pub join: JoinHandle<Result<(), DaemonError>>,
-}
-
-/// The daemon could not start, or could not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// The store cannot be opened, or failed.
-    #[error("the store: {0}")]
-    Store(#[from] crate::store::error::StoreError),
-    /// The subscriptions cannot be made ready.
-    #[error("the subscriptions: {0}")]
-    Subscriptions(#[from] DirectoryError),
-    /// The HTTP client cannot be made.
-    #[error("egress: {0}")]
-    Egress(#[from] crate::egress::error::EgressError),
-    /// A listener cannot listen.
-    #[error("{0}")]
-    Web(#[from] web::WebError),
-    /// The consumer group cannot be joined.
-    #[error("{0}")]
-    Intake(#[from] IntakeError),
-    /// A part of the process broke down.
-    #[error("a part of the process broke down: {0}")]
-    Broken(String),
 }
 
 /// What runs.
@@ -125,6 +105,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     let listeners = web::bind(&config.api, &config.metrics).await?;
     let (api, ops) = (listeners.api, listeners.ops);
     let catchup = Catchup {
+        board: board.clone(),
         kafka: config.kafka.clone(),
         pipeline: Arc::clone(&pipeline),
         directory: Arc::clone(&directory),

@@ -1,5 +1,6 @@
 //! What is committed, and when: the watermark of each partition when it grew, with who we are in its metadata.
 
+use crate::intake::identity;
 use crate::kafka::committer::{Commit, Sent};
 use crate::kafka::group::Group;
 use crate::model::record::TopicPartition;
@@ -20,8 +21,7 @@ pub(crate) struct Commits {
 
 impl Commits {
     pub(crate) fn new(store: [u8; 16], partitions: Arc<Partitions>) -> Self {
-        let store = store.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        Self { store: store.into(), partitions, acknowledged: Arc::default() }
+        Self { store: identity::name(store).into(), partitions, acknowledged: Arc::default() }
     }
 
     /// The static member's id: the store's, whose lock makes it unique. After a kill the partitions are ours again
@@ -61,16 +61,27 @@ impl Commits {
     /// The commit of one partition as it stands now; `None` when it is not assigned.
     pub(crate) fn of(&self, at: &TopicPartition) -> Option<Commit> {
         let (offset, time) = self.partitions.with(at, |progress| (progress.watermark(), progress.watermark_time()))?;
-        let metadata = match time {
-            Some(time) => format!("{} ts={}", self.metadata(), time.as_millis()),
-            None => self.metadata(),
-        };
-        Some(Commit { at: at.clone(), offset, metadata })
+        Some(Commit { at: at.clone(), offset, metadata: identity::metadata(&self.store, time) })
     }
 
     /// Who commits: `hookline1 s=<store id>`.
     pub(crate) fn metadata(&self) -> String {
-        format!("hookline1 s={}", self.store)
+        identity::metadata(&self.store, None)
+    }
+
+    /// The store whose commit carries this metadata, when it is another than ours.
+    pub(crate) fn stranger(&self, metadata: &str) -> Option<String> {
+        identity::store_of(metadata).filter(|store| **store != *self.store).map(str::to_owned)
+    }
+
+    /// Why partitions with the commits of `other` are not read.
+    pub(crate) fn refusal(&self, other: &str) -> String {
+        format!(
+            "the group's offsets were committed by store {other}, and this is store {}: nothing is read. Either another \
+             daemon uses the group, or the store was lost. Bring the old store back, or stop every daemon of the group \
+             and run `hookline store adopt`, which gives up what the old store owed",
+            self.store
+        )
     }
 
     fn grown(&self) -> Vec<Commit> {

@@ -7,6 +7,7 @@ use crate::kafka::group::Owner;
 use crate::lane::state::Lane;
 use crate::model::record::TopicPartition;
 use crate::progress::partitions::Partitions;
+use crate::runtime::fault;
 use crate::subscriptions::Directory;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ impl Owner for Keeper {
     /// INVARIANT (INV-9): closed, durable, committed, forgotten, in this order; then nothing comes twice but what
     /// had to be cut off.
     fn revoke(&self, gone: &[TopicPartition]) -> Vec<Commit> {
+        fault::point("close.begin");
+        fault::point("close.begin");
         let snapshot = self.directory.snapshot();
         for entry in snapshot.iter() {
             entry.cell.act(|lane, _| gone.iter().for_each(|at| lane.stop(at)));
@@ -33,15 +36,21 @@ impl Owner for Keeper {
         if let Open::Some(attempts) = self.wait(self.drain, || self.in_flight(gone)) {
             info!(attempts, "cutting off what did not end in time");
         }
+        fault::point("close.stopped");
+        fault::point("close.stopped");
         for at in gone {
             let Some(position) = self.partitions.with(at, |progress| progress.position()) else { continue };
             for entry in snapshot.iter() {
                 entry.cell.act(|lane, turn| lane.close(at, position, turn));
             }
         }
+        fault::point("close.detached");
+        fault::point("close.detached");
         if let Open::Some(records) = self.wait(FLUSH, || self.unsettled(gone)) {
             warn!(records, "these records stay uncommitted; their deliveries may come twice");
         }
+        fault::point("close.durable");
+        fault::point("close.durable");
         let commits = gone.iter().filter_map(|at| self.commits.of(at)).collect();
         self.lose(gone);
         commits
@@ -56,6 +65,10 @@ impl Owner for Keeper {
 
     fn metadata(&self) -> String {
         self.commits.metadata()
+    }
+
+    fn stranger(&self, metadata: &str) -> Option<String> {
+        self.commits.stranger(metadata)
     }
 }
 

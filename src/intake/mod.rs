@@ -5,11 +5,14 @@
 //! held, in order, one partition apart from the other; nothing is dropped.
 
 mod commit;
+mod health;
+pub mod identity;
 mod keeper;
 mod partition;
 pub mod settings;
 
 use crate::intake::commit::Commits;
+use crate::intake::health::AWAY;
 use crate::intake::keeper::Keeper;
 use crate::intake::partition::Admit;
 use crate::intake::settings::IntakeSettings;
@@ -21,8 +24,9 @@ use crate::pipeline::Pipeline;
 use crate::progress::gate::{Gate, Reason, Resume};
 use crate::progress::partitions::Partitions;
 use crate::runtime::clock;
+use crate::runtime::fault;
 use crate::runtime::shutdown::Shutdown;
-use crate::runtime::status::{Board, Health, PartitionReport};
+use crate::runtime::status::{Board, Health};
 use crate::store::space::Space;
 use crate::subscriptions::Directory;
 use arc_swap::ArcSwap;
@@ -37,8 +41,6 @@ const TICK: Duration = Duration::from_millis(100);
 const BEAT: Duration = Duration::from_secs(1);
 /// How often the cluster is asked for topics that a pattern may match.
 const LOOK: Duration = Duration::from_secs(15);
-/// How long without any broker until readiness says so.
-const AWAY: Duration = Duration::from_secs(10);
 
 /// What intake works with.
 pub struct Intake {
@@ -79,6 +81,8 @@ struct Loop {
     looked: Option<Instant>,
     connected: Instant,
     complained: Option<Instant>,
+    /// Why nothing is read, if so: the group's commits are another store's.
+    refused: Option<String>,
     parts: Intake,
 }
 
@@ -113,6 +117,7 @@ impl Intake {
             looked: None,
             connected: now,
             complained: None,
+            refused: None,
             parts: self,
         };
         running.go_round();
@@ -151,6 +156,7 @@ impl Loop {
             Polled::Assigned(partitions) => {
                 partitions.iter().for_each(|(at, offset)| self.open(at, *offset));
             }
+            Polled::Refused(partitions, other) => self.refuse(&partitions, &other),
             Polled::Revoked(partitions) => {
                 for at in partitions {
                     self.held.remove(&at);
@@ -162,6 +168,16 @@ impl Loop {
             Polled::NotCommitted(why) => self.complain(&format!("the last commit failed and is sent again: {why}")),
             Polled::OutOfRange => self.rescue(),
             Polled::Trouble(what) => self.complain(&what),
+        }
+    }
+
+    /// Reads nothing from now on. A member that stayed would keep its partitions from the one that they belong to.
+    fn refuse(&mut self, partitions: &[TopicPartition], other: &str) {
+        if self.refused.is_none() {
+            let why = self.commits.refusal(other);
+            error!(partitions = partitions.len(), "{why}");
+            self.refused = Some(why);
+            self.group.withdraw();
         }
     }
 
@@ -217,7 +233,11 @@ impl Loop {
     fn answer_joins(&self) {
         for (cell, at) in self.parts.directory.hands().readers.joins() {
             if let Some(position) = self.parts.partitions.with(&at, |progress| progress.position()) {
+                fault::point("join.before");
+                fault::point("join.before");
                 cell.act(|lane, turn| lane.join(&at, position, turn));
+                fault::point("join.after");
+                fault::point("join.after");
             }
         }
     }
@@ -238,6 +258,8 @@ impl Loop {
 
     /// Begins an epoch of a partition.
     fn open(&self, at: &TopicPartition, offset: i64) {
+        fault::point("open.begin");
+        fault::point("open.begin");
         let epoch = self.parts.partitions.open(at, offset);
         if let Err(error) = self.parts.directory.open(at, epoch) {
             error!(topic = %at.topic, partition = at.partition, %error, "what is owed of a partition cannot be read");
@@ -245,6 +267,8 @@ impl Loop {
             return;
         }
         self.commits.begin(at, offset);
+        fault::point("open.done");
+        fault::point("open.done");
     }
 
     /// With three quarters of the bytes open, the lane that queues most gives back its share (P6).
@@ -292,7 +316,7 @@ impl Loop {
 
     /// Subscribes to the topics that the rules read and that are there; asks the cluster when a rule has a pattern.
     fn look_for_topics(&mut self) {
-        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+        if self.refused.is_some() || self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
             return;
         }
         let pipeline = self.parts.pipeline.load();
@@ -358,20 +382,12 @@ impl Loop {
         let mut partitions = BTreeMap::new();
         for at in self.parts.partitions.assigned() {
             let end = seen.ends.get(&(at.topic.to_string(), at.partition)).copied();
-            let report = self.parts.partitions.with(&at, |progress| PartitionReport {
-                position: progress.position(),
-                watermark: progress.watermark(),
-                end: end.map(|end| end.max(progress.position())),
-                unsettled: progress.unsettled(),
-                oldest: progress.oldest(),
-            });
+            let report = self.parts.partitions.with(&at, |progress| health::report(progress, end));
             partitions.extend(report.map(|report| (at, report)));
         }
-        let health = match (seen.connected, partitions.is_empty()) {
-            (Some(true), false) => Health::Good,
-            (Some(true), true) => Health::Bad("no partition is assigned: do the topics exist?".into()),
-            _ if self.connected.elapsed() < AWAY && !partitions.is_empty() => Health::Good,
-            _ => Health::Bad("no broker answers".into()),
+        let health = match &self.refused {
+            Some(why) => Health::Bad(why.clone()),
+            None => health::health(seen.connected, partitions.len(), self.connected.elapsed()),
         };
         let backpressure = self.paused.values().max().map(|reason| reason.as_str());
         self.parts.board.update(|report| {

@@ -12,6 +12,7 @@ use crate::pipeline::Pipeline;
 use crate::progress::partition::{Admission, Admitted};
 use crate::progress::partitions::Partitions;
 use crate::runtime::clock;
+use crate::runtime::fault;
 use crate::store::batch::Batch;
 use crate::subscriptions::cell::Hands;
 use crate::subscriptions::{self, Directory};
@@ -57,6 +58,8 @@ impl Admit {
             Admitted::Before => None,
         });
         let epoch = epoch.flatten()?;
+        fault::point("admit.before");
+        fault::point("admit.before");
         if admission.pending > 0 {
             self.partitions.hold(bytes);
         }
@@ -74,6 +77,8 @@ impl Admit {
             let group = Group { epoch, offset: ticket.offset, events };
             cell.act(|lane, turn| lane.offer(&ticket.at, group, turn));
         }
+        fault::point("admit.after");
+        fault::point("admit.after");
         None
     }
 

@@ -5,6 +5,7 @@
 //! an older offset can never follow a newer one.
 
 use crate::model::record::TopicPartition;
+use crate::runtime::fault;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -112,11 +113,15 @@ impl Desk {
     fn work(&self, send: &Send, answered: &Answered) {
         loop {
             let Some(commits) = self.wait() else { return };
+            fault::point("commit.before");
+            fault::point("commit.before");
             let result = match send(&commits) {
                 // Nothing to commit is no failure.
                 Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
                 Err(error) => Err(error.to_string()),
             };
+            fault::point("commit.after");
+            fault::point("commit.after");
             answered(commits, result);
             self.lock().busy = Busy::No;
             self.changed.notify_all();

@@ -6,10 +6,11 @@
 
 use crate::kafka::committer::{Commit, Committer, Sent};
 use crate::kafka::message::{self, Names};
-use crate::kafka::offsets;
+use crate::kafka::offsets::{self, Begin};
 use crate::kafka::properties::{self, Reset};
 use crate::kafka::settings::{KafkaSettings, Start};
 use crate::model::record::{Record, TopicPartition};
+use crate::runtime::fault;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
@@ -38,6 +39,8 @@ pub trait Owner: Send + Sync {
     fn lose(&self, gone: &[TopicPartition]);
     /// The commit metadata for a partition that begins at a place we chose.
     fn metadata(&self) -> String;
+    /// Whose commit it is that carries this metadata, when it is not ours.
+    fn stranger(&self, metadata: &str) -> Option<String>;
 }
 
 /// What librdkafka says against a call.
@@ -58,6 +61,8 @@ pub enum Polled {
     Record(Record),
     /// Partitions that are ours now, and where each begins.
     Assigned(Vec<(TopicPartition, i64)>),
+    /// Partitions whose commits are another owner's, and who that is: they are not read.
+    Refused(Vec<TopicPartition>, String),
     /// Partitions that are not ours any more; [`Owner`] was asked before.
     Revoked(Vec<TopicPartition>),
     /// The broker acknowledged these commits.
@@ -135,6 +140,11 @@ impl Group {
     /// What librdkafka says against it.
     pub fn subscribe(&self, topics: &[&str]) -> Result<(), GroupError> {
         Ok(self.consumer.subscribe(topics)?)
+    }
+
+    /// Asks for no topic any more: all partitions are given back while polling goes on.
+    pub fn withdraw(&self) {
+        self.consumer.unsubscribe();
     }
 
     /// The names of all topics of the cluster. Blocks for `within` at most.
@@ -272,13 +282,15 @@ impl Context {
             return;
         }
         let begins = offsets::begin(consumer, partitions, self.start);
+        let stranger = |begin: &Begin| self.owner.stranger(&begin.metadata);
+        let (refused, begins): (Vec<_>, Vec<_>) = begins.into_iter().partition(|begin| stranger(begin).is_some());
         let chosen = begins.iter().filter(|begin| begin.chosen).map(|begin| {
             // Without this commit a kill before the first one would choose again, further on.
             Commit { at: begin.at.clone(), offset: begin.offset, metadata: self.owner.metadata() }
         });
         let chosen = chosen.collect::<Vec<_>>();
-        let mut list = TopicPartitionList::with_capacity(begins.len());
-        for begin in &begins {
+        let mut list = TopicPartitionList::with_capacity(partitions.count());
+        for begin in begins.iter().chain(&refused) {
             drop(list.add_partition_offset(&begin.at.topic, begin.at.partition, Offset::Offset(begin.offset)));
         }
         if let Err(error) = consumer.incremental_assign(&list) {
@@ -289,6 +301,12 @@ impl Context {
             && let Err(error) = commit_list(&chosen).and_then(|list| consumer.commit(&list, CommitMode::Sync))
         {
             warn!(%error, "the place where new partitions begin was not committed yet");
+        }
+        if let Some(other) = refused.first().and_then(stranger) {
+            let refused = refused.into_iter().map(|begin| begin.at).collect::<Vec<_>>();
+            // They are ours as far as the group knows; what still comes of them finds no open partition.
+            drop(consumer.pause(&self::list(&refused)));
+            self.shared.push(Polled::Refused(refused, other));
         }
         info!(partitions = begins.len(), "partitions assigned");
         self.shared.push(Polled::Assigned(begins.into_iter().map(|begin| (begin.at, begin.offset)).collect()));
@@ -304,12 +322,16 @@ impl Context {
             if let Some(committer) = self.shared.committer.get() {
                 committer.settle(SETTLE);
             }
+            fault::point("close.commit");
+            fault::point("close.commit");
             if let Err(error) = commit_list(&commits).and_then(|list| match list.count() {
                 0 => Ok(()),
                 _ => consumer.commit(&list, CommitMode::Sync),
             }) {
                 warn!(%error, "the last commit of revoked partitions failed; some deliveries may come twice");
             }
+            fault::point("close.committed");
+            fault::point("close.committed");
             info!(partitions = gone.len(), "partitions given back");
         }
         if let Err(error) = consumer.incremental_unassign(partitions) {

@@ -1,5 +1,6 @@
 //! The room that names rdkafka: consumer group, in-process broker, writer.
 
+pub mod adopt;
 pub mod broker;
 pub mod committer;
 pub mod group;

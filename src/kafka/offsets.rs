@@ -7,8 +7,10 @@ use crate::kafka::settings::Start;
 use crate::model::record::TopicPartition;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{HashMap, HashSet};
+use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -22,6 +24,8 @@ pub(crate) struct Begin {
     pub(crate) offset: i64,
     /// Whether we chose the offset, because there was no usable commit.
     pub(crate) chosen: bool,
+    /// What stands beside the commit; empty when nothing readable does.
+    pub(crate) metadata: String,
 }
 
 /// Finds where each of `partitions` begins. Asks until the cluster answers: without an answer nothing may be read.
@@ -52,15 +56,16 @@ fn try_begin<C: ConsumerContext>(
     let committed = consumer.committed_offsets(list.clone(), PATIENCE)?;
     let mut known_topics = HashMap::new();
     let mut begins = Vec::with_capacity(committed.count());
-    for element in committed.elements() {
+    for element in &committed.elements() {
         let at = TopicPartition { topic: element.topic().into(), partition: element.partition() };
         let (low, high) = consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE)?;
+        let metadata = metadata(element);
         let begin = match element.offset() {
-            Offset::Offset(offset) if (low..=high).contains(&offset) => Begin { at, offset, chosen: false },
+            Offset::Offset(offset) if (low..=high).contains(&offset) => Begin { at, offset, chosen: false, metadata },
             Offset::Offset(offset) => {
                 warn!(topic = %at.topic, partition = at.partition, committed = offset, low, high,
                     "the log does not hold the committed offset; going on at its beginning");
-                Begin { at, offset: low, chosen: true }
+                Begin { at, offset: low, chosen: true, metadata }
             }
             _ => {
                 let topic = element.topic();
@@ -70,12 +75,17 @@ fn try_begin<C: ConsumerContext>(
                 let later = known_topics[topic];
                 let offset = if later || start == Start::Earliest { low } else { high };
                 info!(topic = %at.topic, partition = at.partition, offset, "a partition begins without a commit");
-                Begin { at, offset, chosen: true }
+                Begin { at, offset, chosen: true, metadata }
             }
         };
         begins.push(begin);
     }
     Ok(begins)
+}
+
+/// What stands beside a commit. rdkafka panics when it is no UTF-8, and any client of the group may have written it.
+pub(crate) fn metadata(element: &TopicPartitionListElem<'_>) -> String {
+    panic::catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned())).unwrap_or_default()
 }
 
 /// Whether the group has a commit in any partition of `topic`.

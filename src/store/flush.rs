@@ -4,6 +4,7 @@
 //! holds what waits until there is room again: nothing is refused and nothing is lost, because nothing settles.
 //! The first failure is for good: every later batch fails, too, and the process stops with a reason.
 
+use crate::runtime::fault;
 use crate::store::batch::Batch;
 use crate::store::engine::{Engine, Tree};
 use crate::store::error::StoreError;
@@ -140,13 +141,16 @@ impl<E: Engine> Writer<E> {
                 self.queue.fail(failure);
             }
             (self.flushed)(before.elapsed());
+            fault::point("store.flushed");
             waiting.into_iter().for_each(|done| done(result.clone()));
+            fault::point("store.told");
             last = Some(Instant::now());
         }
     }
 
     /// INVARIANT (INV-3): applied, flushed and synced before anybody hears of it.
     fn write(&self, batches: Vec<Batch>) -> Result<(), StoreError> {
+        fault::point("store.before");
         let mut changes = Vec::new();
         for batch in batches {
             batch.encode(&mut |topic| self.topics.number(&*self.engine, topic), &mut changes)?;
@@ -157,6 +161,7 @@ impl<E: Engine> Writer<E> {
                 self.engine.apply(tree, &of_tree)?;
             }
         }
+        fault::point("store.applied");
         self.engine.flush()
     }
 

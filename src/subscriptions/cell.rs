@@ -10,12 +10,14 @@ use crate::lane::gate::Gate;
 use crate::lane::signal::{AttemptId, Change, Disabling, Effect, Finished, News, Start, Turn, Write};
 use crate::lane::state::Lane;
 use crate::metrics::Metrics;
+use crate::model::cursor::CursorMode;
 use crate::model::event::Emitted;
 use crate::model::id::Sid;
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
 use crate::progress::partitions::Partitions;
 use crate::runtime::clock;
+use crate::runtime::fault;
 use crate::runtime::random::Dice;
 use crate::store::Store;
 use crate::store::batch::Batch;
@@ -308,6 +310,7 @@ impl Cell {
         self.hands.store.submit(batch, move |result| match result {
             Ok(()) => {
                 cell.flushed(&write);
+                fault::point("flushed.settles");
                 settles.iter().for_each(|ticket| cell.hands.partitions.settle(ticket));
             }
             // Nothing settles, so nothing is committed; the store stays failed and the daemon stops.
@@ -320,11 +323,15 @@ impl Cell {
         for change in &write.changes {
             match change {
                 Change::Park(key, head, event) => {
+                    fault::point("park");
                     let body_len = batch.park(key, head, &event.event);
                     lane.weigh(key, body_len);
                 }
                 Change::Head(key, head) => batch.head(key, head),
-                Change::Unpark(key, head) => batch.unpark(key, head.body_len),
+                Change::Unpark(key, head) => {
+                    fault::point("settle.row");
+                    batch.unpark(key, head.body_len);
+                }
                 Change::Dead(key, head, dying) => {
                     if let Some(head) = head {
                         batch.unpark(key, head.body_len);
@@ -333,10 +340,17 @@ impl Cell {
                     batch.dead_letter(&dying.letter(self.sid, clock::now()));
                 }
                 Change::Cursor(key, row) => {
+                    fault::point(match row.mode {
+                        CursorMode::Live => "cursor.live",
+                        CursorMode::Behind => "cursor.behind",
+                    });
                     self.hands.readers.has_cursor(self);
                     batch.cursor(key, row);
                 }
-                Change::DropCursor(key) => batch.drop_cursor(key),
+                Change::DropCursor(key) => {
+                    fault::point("cursor.drops");
+                    batch.drop_cursor(key);
+                }
                 Change::Lost(range) => {
                     error!(subscription = %self.sid, topic = %range.at.topic, partition = range.at.partition,
                         from = range.from, to = range.to, "retention took records before they were read for this subscription");

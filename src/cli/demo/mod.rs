@@ -178,7 +178,7 @@ impl Stage {
     }
 }
 
-fn ended(ended: Result<Result<(), daemon::DaemonError>, tokio::task::JoinError>) -> anyhow::Error {
+fn ended(ended: Result<Result<(), daemon::error::DaemonError>, tokio::task::JoinError>) -> anyhow::Error {
     match ended {
         Ok(Ok(())) => anyhow!("the daemon ended by itself"),
         Ok(Err(error)) => anyhow::Error::new(error).context("the daemon cannot go on"),

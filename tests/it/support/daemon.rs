@@ -95,9 +95,16 @@ impl Home {
 
     /// As [`Home::spawn`], with a configuration file that stands there already.
     pub(crate) fn spawn_as_written(&self) -> Daemon {
+        self.spawn_with(&[])
+    }
+
+    /// As [`Home::spawn_as_written`], with more in its environment.
+    pub(crate) fn spawn_with(&self, environment: &[(&str, &str)]) -> Daemon {
         let log = self.path(&format!("life-{}.log", self.lives.fetch_add(1, Ordering::Relaxed) + 1));
         let file = File::create(&log).unwrap();
-        let child = self.hookline("run").stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+        let mut hookline = self.hookline("run");
+        let child =
+            hookline.envs(environment.iter().copied()).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         minder::mind(child.id());
         Daemon { api: self.api, ops: self.ops, child: Some(child), log }
     }
@@ -114,7 +121,7 @@ impl Home {
 
     fn hookline(&self, command: &str) -> Command {
         let mut hookline = Command::new(env!("CARGO_BIN_EXE_hookline"));
-        hookline.arg(command).arg("--config").arg(self.path("hookline.yaml"));
+        hookline.args(command.split(' ')).arg("--config").arg(self.path("hookline.yaml"));
         hookline.stdin(Stdio::null()).current_dir(self.folder.path());
         // What the tests were started with must not leak into the daemon.
         hookline.env_remove("HOOKLINE_CONFIG").env_remove("HOOKLINE_API").env_remove("HOOKLINE_TOKEN");
@@ -199,9 +206,15 @@ impl Daemon {
     /// Sends SIGTERM, waits for the end, and returns how it ended.
     #[track_caller]
     pub(crate) fn stop(mut self) -> ExitStatus {
+        self.terminate();
+        self.until_ended(STOP)
+    }
+
+    /// Sends SIGTERM.
+    #[track_caller]
+    pub(crate) fn terminate(&self) {
         let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.pid())]).status().unwrap();
         assert!(kill.success());
-        self.until_ended(STOP)
     }
 
     /// Waits for the daemon to end by itself.
@@ -212,6 +225,11 @@ impl Daemon {
         minder::ended(child.id());
         self.child = None;
         status
+    }
+
+    /// Whether it ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
     }
 
     /// Kills it (-9), at once.
