@@ -1,6 +1,6 @@
 //! Everything durable: opens the store, takes changes, reads rows. Callers see model types only.
 //!
-//! Changes go through one writer ([`flush`]): a batch is applied, flushed and synced before its callback runs, and
+//! Changes go through one writer (`flush`): a batch is applied, flushed and synced before its callback runs, and
 //! however many wait cost one sync a tick. Reads go to the database at once and see what was applied, durable or
 //! not. Every call but [`Store::submit`] may block: make it off the async threads, or use the async ones.
 
