@@ -103,7 +103,7 @@ impl Directory {
         for entry in self.snapshot().iter() {
             let Some(opening) = openings.remove(&entry.subscription.sid) else { continue };
             if !opening.cursors.is_empty() {
-                self.hands.readers.has_cursor(&entry.cell);
+                self.hands.readers.has_cursor(entry.cell.sid, &entry.cell);
             }
             entry.cell.act(|lane, turn| lane.open(at, Opening { epoch, ..opening }, turn));
         }
@@ -139,7 +139,7 @@ impl Directory {
             if let Some(epoch) = self.hands.partitions.with(&at, |progress| progress.epoch()) {
                 let place = PlaceKey { at, stream: 0 };
                 entry.cell.act(|lane, turn| lane.begin(place, (epoch, row), turn));
-                self.hands.readers.has_cursor(&entry.cell);
+                self.hands.readers.has_cursor(entry.cell.sid, &entry.cell);
             }
         }
         let subscription = Arc::clone(&entry.subscription);
