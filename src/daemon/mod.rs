@@ -105,7 +105,6 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     let listeners = web::bind(&config.api, &config.metrics).await?;
     let (api, ops) = (listeners.api, listeners.ops);
     let catchup = Catchup {
-        board: board.clone(),
         kafka: config.kafka.clone(),
         pipeline: Arc::clone(&pipeline),
         directory: Arc::clone(&directory),
