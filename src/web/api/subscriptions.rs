@@ -228,7 +228,7 @@ fn health(api: &Api, entry: &Entry) -> Value {
     })
 }
 
-fn tags(subscription: &Subscription) -> HeaderMap {
+pub(crate) fn tags(subscription: &Subscription) -> HeaderMap {
     HeaderMap::from_iter([(header::ETAG, conditions::etag(subscription.version))])
 }
 
