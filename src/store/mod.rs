@@ -11,6 +11,7 @@ mod flush;
 mod identity;
 mod key;
 mod reader;
+mod replays;
 mod row;
 mod seal;
 pub mod settings;
@@ -26,6 +27,7 @@ use crate::model::event::IntegrationEvent;
 use crate::model::id::Sid;
 use crate::model::quarantine::Quarantined;
 use crate::model::record::TopicPartition;
+use crate::model::replay::Replay;
 use crate::model::subscription::Subscription;
 use crate::runtime::random;
 use crate::store::batch::Batch;
@@ -259,6 +261,19 @@ impl Store {
             let secret_key = subscriptions::sid_of(key).map(subscriptions::secret_key).unwrap_or_default();
             let secrets = engine.get(Tree::Config, &secret_key)?.unwrap_or_default();
             all.push(subscriptions::read(key, value, &secrets, &self.0.seal)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(all)
+    }
+
+    /// The replays of a subscription, the oldest first. Blocks.
+    ///
+    /// # Errors
+    /// A row cannot be read.
+    pub fn replays(&self, sid: Sid) -> Result<Vec<Replay>, StoreError> {
+        let mut all = Vec::new();
+        engine::each_row(&*self.0.reader.engine, (Tree::Config, &replays::of(sid)), &[], |key, value| {
+            all.push(replays::read(key, value)?);
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(all)

@@ -13,6 +13,7 @@ pub mod error;
 pub mod health;
 pub(crate) mod order;
 pub mod readers;
+pub mod replays;
 pub mod retry;
 pub mod shape;
 pub mod written;

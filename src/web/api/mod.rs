@@ -10,6 +10,7 @@ mod page;
 mod past;
 pub(crate) mod problem;
 mod quarantine;
+mod replays;
 mod revival;
 mod rotation;
 mod sample;
@@ -41,7 +42,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The resources.
-fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 12] {
+fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 14] {
     use subscriptions::{change, create, delete, list, show};
     [
         ("/v1/subscriptions", get(list).post(create)),
@@ -50,6 +51,8 @@ fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 12] {
         ("/v1/subscriptions/{id}/resume", post(switch::resume)),
         ("/v1/subscriptions/{id}/secrets", post(rotation::rotate)),
         ("/v1/subscriptions/{id}/test", post(sample::send)),
+        ("/v1/subscriptions/{id}/replays", get(replays::list).post(replays::create)),
+        ("/v1/subscriptions/{id}/replays/{replay}", get(replays::show).delete(replays::cancel)),
         ("/v1/dead-letters", get(dead_letters::list)),
         ("/v1/dead-letters/retry", post(revival::retry)),
         ("/v1/dead-letters/{id}", get(dead_letters::show).delete(revival::forget)),
