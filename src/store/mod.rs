@@ -382,7 +382,9 @@ mod tests {
     use crate::model::quarantine::{Fault, FaultReason};
     use crate::model::record::{Header, Origin, Record};
     use crate::model::secret::{Secret, SigningSecret};
-    use crate::model::subscription::{Auth, Format, OnBlocked, Ordering, Retry, Signing, Start, State, Status, Tenant};
+    use crate::model::subscription::{
+        Auth, Batching, Format, OnBlocked, Ordering, Retry, Signing, Start, State, Status, Tenant,
+    };
     use crate::model::time::Timestamp;
     use crate::store::memory::{Event, Flushes, Memory};
     use proptest::prelude::*;
@@ -472,6 +474,7 @@ mod tests {
             ordering: Ordering::Key,
             on_blocked: Some(OnBlocked::DeadLetter),
             rate: Some(7),
+            batch: Some(Batching { max_events: 9, max_bytes: 8, max_wait: Duration::from_millis(7) }),
             start: Start::At(at(7)),
             retry: Some(Retry {
                 schedule: vec![Duration::from_secs(5)],

@@ -5,6 +5,7 @@
 //! [`cell::Cell`] from birth to deletion, whatever changes in between.
 
 mod again;
+mod batch;
 pub mod begin;
 pub mod cell;
 mod compile;

@@ -348,7 +348,7 @@ mod tests {
         let later = [
             ("filters", json!([{ "exact": { "type": "x" } }])),
             ("transform", json!({ "a": 1 })),
-            ("batch", json!({ "max_events": 10 })),
+            ("format", json!("xml")),
             ("verification", json!("challenge")),
         ];
         for (key, value) in later {
