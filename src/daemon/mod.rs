@@ -85,7 +85,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     let defaults = config.delivery.clone();
     let loading = Arc::clone(&hands);
     let directory = blocking(move || Ok::<_, DaemonError>(Directory::load(loading, defaults)?)).await?;
-    let dispatch = Dispatch::new(transport, store.clone(), metrics.clone());
+    let dispatch = Dispatch::new(transport.clone(), store.clone(), metrics.clone());
     hands.dispatch_by(Arc::clone(&dispatch) as _);
     board.update(|report| {
         (report.started, report.generation, report.store) = (clock::now(), 1, Health::Good);
@@ -94,6 +94,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
     let pipeline = Arc::new(ArcSwap::from_pointee(pipeline));
     let state = web::state::State {
+        transport,
         kafka: config.kafka.clone(),
         pipeline: Arc::clone(&pipeline),
         directory: Arc::clone(&directory),

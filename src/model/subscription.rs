@@ -48,6 +48,8 @@ pub struct Subscription {
     pub on_blocked: Option<OnBlocked>,
     /// Requests per second; `None`: as many as there are slots for.
     pub rate: Option<u32>,
+    /// How first attempts are put together; `None`: each goes alone. Only with [`Format::CloudEventsBatch`].
+    pub batch: Option<Batching>,
     /// Where it began; cannot change.
     pub start: Start,
     /// What it is allowed to do now.
@@ -78,6 +80,8 @@ pub enum Tenant {
 pub enum Format {
     /// Structured CloudEvents JSON; the default.
     CloudEvents,
+    /// A JSON array of structured CloudEvents, one or more.
+    CloudEventsBatch,
     /// Data in the body, attributes in `ce-*` headers.
     CloudEventsBinary,
     /// Standard Webhooks: `{type, timestamp, data}`.
@@ -196,13 +200,15 @@ pub enum State {
 
 impl Format {
     /// Every format, for tables.
-    pub const ALL: [Self; 4] = [Self::CloudEvents, Self::CloudEventsBinary, Self::Standard, Self::Raw];
+    pub const ALL: [Self; 5] =
+        [Self::CloudEvents, Self::CloudEventsBatch, Self::CloudEventsBinary, Self::Standard, Self::Raw];
 
     /// The name as users write it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CloudEvents => "cloudevents",
+            Self::CloudEventsBatch => "cloudevents-batch",
             Self::CloudEventsBinary => "cloudevents-binary",
             Self::Standard => "standard",
             Self::Raw => "raw",

@@ -8,9 +8,11 @@ use crate::model::dead_letter::{DeadLetter, DeadRange};
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::IntegrationEvent;
 use crate::model::quarantine::Quarantined;
+use crate::model::replay::Replay;
 use crate::store::engine::{Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::key::{self, DEAD, DEAD_BODY, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY};
+use crate::store::replays;
 use crate::store::row::{self, CursorForm, DeadForm, EventForm, HeadForm, QuarantineForm, RangeForm, RecordForm};
 use std::sync::Arc;
 
@@ -103,6 +105,16 @@ impl Batch {
     pub fn quarantine(&mut self, row: &Quarantined) {
         let body = row::write(&RecordForm::of(&row.record));
         self.0.push(Change::Quarantine { row: Box::new(row.clone()), body });
+    }
+
+    /// What a replay was asked for.
+    pub fn replay(&mut self, replay: &Replay) {
+        self.raw(Tree::Config, Op::Put(replays::key(replay), replays::write(replay)));
+    }
+
+    /// A replay is forgotten.
+    pub fn drop_replay(&mut self, replay: &Replay) {
+        self.raw(Tree::Config, Op::Delete(replays::key(replay)));
     }
 
     /// A row as bytes.

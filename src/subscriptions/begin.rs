@@ -6,6 +6,7 @@ use crate::kafka::range::Range;
 use crate::kafka::settings::KafkaSettings;
 use crate::model::cursor::{BehindReason, CursorMode, CursorRow};
 use crate::model::record::TopicPartition;
+use crate::model::replay::Stretch;
 use crate::model::subscription::Start;
 use crate::model::time::Timestamp;
 use std::collections::BTreeSet;
@@ -16,17 +17,6 @@ pub type Topics<'a> = &'a dyn Fn(&[String]) -> BTreeSet<String>;
 
 /// The log, for looking offsets up. Every call blocks.
 pub struct Past(Range);
-
-/// A stretch of one partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stretch {
-    /// The partition.
-    pub at: TopicPartition,
-    /// Its first offset.
-    pub from: i64,
-    /// The offset after its last.
-    pub to: i64,
-}
 
 // === impl Past ===
 

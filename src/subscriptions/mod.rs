@@ -5,6 +5,7 @@
 //! [`cell::Cell`] from birth to deletion, whatever changes in between.
 
 mod again;
+mod batch;
 pub mod begin;
 pub mod cell;
 mod compile;
@@ -13,6 +14,7 @@ pub mod error;
 pub mod health;
 pub(crate) mod order;
 pub mod readers;
+pub mod replays;
 pub mod retry;
 pub mod shape;
 pub mod written;

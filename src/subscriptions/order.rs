@@ -9,7 +9,8 @@ use crate::lane::settings::DeliverySettings;
 use crate::matching::filter::Filter;
 use crate::matching::pattern::Pattern;
 use crate::model::problem::Problems;
-use crate::model::subscription::{Format, OnBlocked, Ordering, Retry, Signing, Start, Tenant};
+use crate::model::subscription::{Batching, Format, OnBlocked, Ordering, Retry, Signing, Start, Tenant};
+use crate::subscriptions::batch;
 use crate::subscriptions::retry;
 use crate::yaml::fields::{Field, Fields};
 use crate::yaml::node::Data;
@@ -57,6 +58,7 @@ pub(crate) struct Order {
     pub(crate) ordering: Ordering,
     pub(crate) on_blocked: Option<OnBlocked>,
     pub(crate) rate: Option<u32>,
+    pub(crate) batch: Option<Batching>,
     pub(crate) start: Start,
 }
 
@@ -70,8 +72,7 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
     let types = fields.required("types", problems).map(|field| types(&field, problems));
     let filter = fields.optional("filter").and_then(|field| filter(&field, problems));
     let formats = Format::ALL.map(|format| (format.as_str(), format));
-    let later = ["cloudevents-batch", "xml"];
-    let format = fields.optional("format").map(|field| choice(&field, &formats, &later, problems));
+    let format = fields.optional("format").map(|field| choice(&field, &formats, &["xml"], problems));
     let headers = fields.optional("headers").map(|field| header_list(&field, problems)).unwrap_or_default();
     let signing = fields.optional("signing").map_or(Some(Signing::Standard), |field| signing(&field, problems));
     let timeout = fields.optional("timeout").and_then(|field| field.duration(TIMEOUT, problems));
@@ -83,6 +84,13 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
     let answers = OnBlocked::ALL.map(|answer| (answer.as_str(), answer));
     let on_blocked = fields.optional("on_blocked").and_then(|field| field.one_of(&answers, problems));
     let rate = fields.optional("rate").and_then(|field| field.integer(RATE, problems));
+    let batched = matches!(format, Some(Some(Format::CloudEventsBatch)));
+    let batch = fields.optional("batch").map(|field| {
+        if !batched {
+            field.problem(problems, "needs format `cloudevents-batch`", "Other formats have one event in a request");
+        }
+        batch::read(&field, problems)
+    });
     let start = fields.optional("start").map(|field| start(&field, problems));
     later_fields(fields, problems);
     Some(Order {
@@ -102,13 +110,14 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
         ordering: ordering.unwrap_or(Some(Ordering::None))?,
         on_blocked,
         rate: rate.and_then(|n| u32::try_from(n).ok()),
+        batch,
         start: start.unwrap_or(Some(Start::Now))?,
     })
 }
 
 /// Fields whose room comes later: their default may stand.
 fn later_fields(fields: &mut Fields<'_>, problems: &mut Problems) {
-    for key in ["filters", "transform", "batch"] {
+    for key in ["filters", "transform"] {
         fields.not_yet(key, problems);
     }
     if let Some(field) = fields.optional("verification") {

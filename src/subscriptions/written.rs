@@ -66,6 +66,7 @@ pub fn create(node: &Node, guard: &Guard, now: Timestamp) -> Result<Subscription
         ordering: order.ordering,
         on_blocked: order.on_blocked,
         rate: order.rate,
+        batch: order.batch,
         start: order.start,
         status: Status { state: State::Active, reason: None, since: now },
         declared: false,
@@ -126,6 +127,7 @@ pub fn change(old: &Subscription, patch: &Node, guard: &Guard, now: Timestamp) -
         ordering: order.ordering,
         on_blocked: order.on_blocked,
         rate: order.rate,
+        batch: order.batch,
         version: old.version + 1,
         updated: now,
         ..old.clone()
@@ -350,10 +352,8 @@ mod tests {
         for (more, path) in [
             (json!({"filters": []}), "filters"),
             (json!({"transform": {}}), "transform"),
-            (json!({"batch": {}}), "batch"),
             (json!({"verification": "challenge"}), "verification"),
             (json!({"status": "paused"}), "status"),
-            (json!({"format": "cloudevents-batch"}), "format"),
             (json!({"format": "xml"}), "format"),
             (json!({"signing": {"scheme": "legacy"}}), "signing.scheme"),
             (json!({"auth": {"oauth2": {}}}), "auth.oauth2"),
@@ -394,6 +394,34 @@ mod tests {
     }
 
     #[test]
+    fn batches_are_asked_for_with_their_format_and_have_bounds() {
+        let batch = json!({"max_events": 10, "max_bytes": "64KiB", "max_wait": "250ms"});
+        let made_one = made(json!({"format": "cloudevents-batch", "batch": batch})).unwrap();
+        assert_eq!(shape::document(&made_one)["batch"], batch);
+        let lane = crate::subscriptions::compile::lane_settings(&made_one, &DeliverySettings::default());
+        assert_eq!(lane.batch, made_one.batch);
+        let settle_within = Duration::from_millis(200);
+        let hasty = DeliverySettings { settle_within, ..DeliverySettings::default() };
+        let lane = crate::subscriptions::compile::lane_settings(&made_one, &hasty);
+        assert!(lane.batch.unwrap().max_wait < settle_within, "a batch is sent before its members are parked");
+        let less = changed(&made_one, &json!({"batch": {"max_events": 5}})).unwrap().batch.unwrap();
+        assert_eq!((less.max_events, less.max_bytes), (5, 64 << 10));
+        assert_eq!(changed(&made_one, &json!({"batch": null})).unwrap().batch, None);
+        let format = changed(&made_one, &json!({"format": "cloudevents"})).unwrap_err();
+        assert!(format[0].starts_with("batch: needs format `cloudevents-batch`"), "{format:?}");
+        for (batch, path) in [
+            (json!({"max_events": 1}), "batch.max_events"),
+            (json!({"max_bytes": "17MiB"}), "batch.max_bytes"),
+            (json!({"max_wait": "5s"}), "batch.max_wait"),
+            (json!({"size": 5}), "batch.size"),
+            (json!(5), "batch"),
+        ] {
+            let told = made(json!({"format": "cloudevents-batch", "batch": batch})).unwrap_err();
+            assert!(told.len() == 1 && told[0].starts_with(path), "{told:?}");
+        }
+    }
+
+    #[test]
     fn auth_and_secrets_are_replaced_whole() {
         let old = made(json!({"auth": {"basic": {"username": "u", "password": "p"}}})).unwrap();
         assert_eq!(changed(&old, &json!({"auth": {"kind": "basic"}})).unwrap().auth, old.auth);
@@ -419,7 +447,7 @@ mod tests {
             (json!({"health": {}}), "health: is not a known key"),
             (json!({"nme": null}), "nme: is not a known key. Did you mean `name`?"),
             (json!({"url": null}), "url: is missing"),
-            (json!({"batch": {}}), "batch: is not yet available"),
+            (json!({"batch": {}}), "batch: needs format `cloudevents-batch`"),
             (json!({"timeout": "0"}), "timeout: 0 is out of range"),
             (json!([]), "must be a map"),
         ] {

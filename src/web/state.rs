@@ -1,5 +1,6 @@
 //! What requests work with: the rooms they ask, who may ask, what must not be cut off half-way.
 
+use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::kafka::settings::KafkaSettings;
 use crate::metrics::Metrics;
@@ -27,6 +28,8 @@ pub struct State {
     pub metrics: Metrics,
     /// Which endpoints may be called.
     pub guard: Guard,
+    /// Makes the attempts of tests.
+    pub transport: HttpTransport,
     /// How to reach the log, to look offsets up.
     pub kafka: KafkaSettings,
     /// The rules in force; they say which topics are read.

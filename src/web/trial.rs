@@ -1,5 +1,6 @@
 //! For tests: both listeners on free ports over a store in a directory of its own, and a client that speaks bytes.
 
+use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::egress::settings::{EgressSettings, Entry};
 use crate::kafka::settings::KafkaSettings;
@@ -76,7 +77,8 @@ pub(crate) fn state(directory: &TempDir) -> State {
     let metrics = Metrics::new();
     let hands = Hands::new(store.clone(), Arc::new(Partitions::default()), metrics.clone());
     let allow = vec![Entry::Net("127.0.0.0/8".parse().unwrap())];
-    let guard = Guard::new(EgressSettings { allow_http: true, allow, ..EgressSettings::default() });
+    let egress = EgressSettings { allow_http: true, allow, ..EgressSettings::default() };
+    let (guard, transport) = (Guard::new(egress.clone()), HttpTransport::new(&egress).unwrap());
     let board = Board::default();
     board.update(|report| {
         (report.started, report.intake_beat, report.generation) = (clock::now(), clock::now(), 1);
@@ -89,7 +91,7 @@ pub(crate) fn state(directory: &TempDir) -> State {
         Vec::new(),
         1 << 20,
     )));
-    State { directory, store, board, metrics, guard, kafka, pipeline }
+    State { directory, store, board, metrics, guard, transport, kafka, pipeline }
 }
 
 // === impl Trial ===

@@ -10,7 +10,10 @@ mod page;
 mod past;
 pub(crate) mod problem;
 mod quarantine;
+mod replays;
 mod revival;
+mod rotation;
+mod sample;
 mod shape;
 mod status;
 mod stored;
@@ -39,13 +42,17 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The resources.
-fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 10] {
+fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 14] {
     use subscriptions::{change, create, delete, list, show};
     [
         ("/v1/subscriptions", get(list).post(create)),
         ("/v1/subscriptions/{id}", get(show).patch(change).delete(delete)),
         ("/v1/subscriptions/{id}/pause", post(switch::pause)),
         ("/v1/subscriptions/{id}/resume", post(switch::resume)),
+        ("/v1/subscriptions/{id}/secrets", post(rotation::rotate)),
+        ("/v1/subscriptions/{id}/test", post(sample::send)),
+        ("/v1/subscriptions/{id}/replays", get(replays::list).post(replays::create)),
+        ("/v1/subscriptions/{id}/replays/{replay}", get(replays::show).delete(replays::cancel)),
         ("/v1/dead-letters", get(dead_letters::list)),
         ("/v1/dead-letters/retry", post(revival::retry)),
         ("/v1/dead-letters/{id}", get(dead_letters::show).delete(revival::forget)),

@@ -228,7 +228,7 @@ fn health(api: &Api, entry: &Entry) -> Value {
     })
 }
 
-fn tags(subscription: &Subscription) -> HeaderMap {
+pub(crate) fn tags(subscription: &Subscription) -> HeaderMap {
     HeaderMap::from_iter([(header::ETAG, conditions::etag(subscription.version))])
 }
 
@@ -348,7 +348,7 @@ mod tests {
         let later = [
             ("filters", json!([{ "exact": { "type": "x" } }])),
             ("transform", json!({ "a": 1 })),
-            ("batch", json!({ "max_events": 10 })),
+            ("format", json!("xml")),
             ("verification", json!("challenge")),
         ];
         for (key, value) in later {
