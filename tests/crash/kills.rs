@@ -27,6 +27,7 @@ const POINTS: &[&str] = &[];
 /// What a run has seen.
 #[derive(Default)]
 struct Tale {
+    orders: u64,
     kills: Vec<Instant>,
     twins: Vec<u64>,
     first_new: Vec<Duration>,
@@ -45,11 +46,11 @@ fn killed_at_any_instant_nothing_is_lost_and_every_key_stays_in_order() {
     for (path, ordering) in PATHS {
         daemon.subscribe(&receiver.url(path), &house::quick(ordering));
     }
-    let (mut tale, mut orders) = (Tale::default(), 0);
+    let mut tale = Tale::default();
     for kill in 1..=kills {
         change_moods(&receiver, &mut dice, kill);
-        house.produce(orders..orders + PORTION);
-        orders += PORTION;
+        house.produce(tale.orders..tale.orders + PORTION);
+        tale.orders += PORTION;
         if kill == kills / 2 + 1 {
             broker.kill();
             thread::sleep(Duration::from_millis(dice.below(2_000)));
@@ -61,11 +62,11 @@ fn killed_at_any_instant_nothing_is_lost_and_every_key_stays_in_order() {
     receiver.fail(0);
     let paths = PATHS.map(|(path, _)| path);
     let begun = Instant::now();
-    house.until_settled((&receiver, &daemon), &paths, orders);
+    house.until_settled((&receiver, &daemon), &paths, tale.orders);
     println!("all settled {:?} after the last kill", begun.elapsed());
     let said = daemon.log();
     assert!(daemon.stop().success(), "{said}");
-    tale.tell(&receiver, orders);
+    tale.tell(&receiver);
     let wrong = house::wrong(&receiver, &paths);
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong[..wrong.len().min(30)].join("\n"));
 }
@@ -107,8 +108,7 @@ fn live_and_die(house: &House, who: (&Receiver, Daemon), dice: &mut Dice, tale: 
     daemon.kill();
     let (begun, before) = (Instant::now(), receiver.arrived("/a"));
     let mut daemon = house.home.spawn();
-    let more = !receiver.lost("/a", before + 1).is_empty();
-    if more && dice.below(2) == 0 {
+    if before < tale.orders && dice.below(2) == 0 {
         wait::until_so("a new delivery", Duration::from_secs(60), || {
             receiver.arrived("/a") > before || daemon.has_ended()
         });
@@ -127,13 +127,14 @@ impl Tale {
         self.twins.push(twins);
     }
 
-    fn tell(&self, receiver: &Receiver, orders: u64) {
+    fn tell(&self, receiver: &Receiver) {
         let per_kill = self.twins.windows(2).map(|two| two[1] - two[0]).collect::<Vec<_>>();
         let all: u64 = PATHS.iter().map(|(path, _)| receiver.twins(path)).sum();
         println!(
-            "{} kills, {} at fail points, {orders} orders for {} subscriptions on {PARTITIONS} partitions: 0 lost",
+            "{} kills, {} at fail points, {} orders for {} subscriptions on {PARTITIONS} partitions: 0 lost",
             self.kills.len(),
             self.at_points.len(),
+            self.orders,
             PATHS.len()
         );
         println!("{all} twins: {:.1} per kill", all as f64 / self.kills.len() as f64);
