@@ -58,6 +58,11 @@ impl Commits {
         }
     }
 
+    /// The offset that the broker last acknowledged.
+    pub(crate) fn last(&self, at: &TopicPartition) -> Option<i64> {
+        self.lock().get(at).copied()
+    }
+
     /// The commit of one partition as it stands now; `None` when it is not assigned.
     pub(crate) fn of(&self, at: &TopicPartition) -> Option<Commit> {
         let (offset, time) = self.partitions.with(at, |progress| (progress.watermark(), progress.watermark_time()))?;

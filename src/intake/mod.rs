@@ -7,6 +7,7 @@
 mod commit;
 mod health;
 pub mod identity;
+mod joins;
 mod keeper;
 mod partition;
 pub mod settings;
@@ -16,7 +17,6 @@ use crate::intake::health::AWAY;
 use crate::intake::keeper::Keeper;
 use crate::intake::partition::Admit;
 use crate::intake::settings::IntakeSettings;
-use crate::kafka::committer::Commit;
 use crate::kafka::group::{Group, GroupError, Polled};
 use crate::kafka::settings::KafkaSettings;
 use crate::model::record::{Record, TopicPartition};
@@ -135,7 +135,7 @@ impl Loop {
             if let Some(polled) = self.group.poll(TICK) {
                 self.take(polled);
             }
-            self.answer_joins();
+            joins::answer(&self.parts.directory, &self.commits);
             if ticked.elapsed() >= TICK {
                 self.retry_held();
                 self.look_at_pauses(ticked.elapsed());
@@ -164,7 +164,10 @@ impl Loop {
                     self.commits.end(&at);
                 }
             }
-            Polled::Committed(commits) => self.acknowledged(&commits),
+            Polled::Committed(commits) => {
+                self.commits.acknowledged(&commits);
+                joins::committed(&self.parts.directory, &commits);
+            }
             Polled::NotCommitted(why) => self.complain(&format!("the last commit failed and is sent again: {why}")),
             Polled::OutOfRange => self.rescue(),
             Polled::Trouble(what) => self.complain(&what),
@@ -228,34 +231,6 @@ impl Loop {
         self.held.retain(|_, held| !held.is_empty());
     }
 
-    /// Names the offsets where intake takes over from readers. Comes between two records: what is below the position
-    /// was offered, what is at or above it was not (protocol T9).
-    fn answer_joins(&self) {
-        for (cell, at) in self.parts.directory.hands().readers.joins() {
-            if let Some(position) = self.parts.partitions.with(&at, |progress| progress.position()) {
-                fault::point("join.before");
-                fault::point("join.before");
-                cell.act(|lane, turn| lane.join(&at, position, turn));
-                fault::point("join.after");
-                fault::point("join.after");
-            }
-        }
-    }
-
-    /// The broker has these commits: cursors that say no more than that go (protocol T9 f).
-    fn acknowledged(&self, commits: &[Commit]) {
-        self.commits.acknowledged(commits);
-        let readers = &self.parts.directory.hands().readers;
-        for cell in readers.with_cursors() {
-            cell.act(|lane, turn| {
-                commits.iter().for_each(|commit| lane.committed(&commit.at, commit.offset, turn));
-                if lane.cursors().next().is_none() {
-                    readers.without_cursor(cell.sid);
-                }
-            });
-        }
-    }
-
     /// Begins an epoch of a partition.
     fn open(&self, at: &TopicPartition, offset: i64) {
         fault::point("open.begin");
@@ -267,6 +242,7 @@ impl Loop {
             return;
         }
         self.commits.begin(at, offset);
+        joins::begun(&self.parts.directory, &self.commits, at);
         fault::point("open.done");
         fault::point("open.done");
     }

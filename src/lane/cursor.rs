@@ -279,6 +279,17 @@ mod tests {
     }
 
     #[test]
+    fn inv_15_a_commit_that_was_acknowledged_before_the_place_went_live_lets_its_row_go_too() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 7);
+        solo.act(|lane, turn| lane.committed(&at(0), 7, turn));
+        assert_eq!(solo.act(|lane, turn| lane.join(&at(0), 7, turn)), Joined::Live);
+        solo.wait(1_000);
+        solo.flush();
+        solo.flush();
+        assert_eq!(solo.cursor(), None, "there may never be another commit");
+    }
+
+    #[test]
     fn what_retention_took_is_one_dead_range_in_one_batch_with_the_cursor() {
         let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
         solo.scan(5, &[0]);

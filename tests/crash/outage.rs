@@ -11,9 +11,9 @@ use std::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Orders per second, and in how many portions.
+/// Orders per second, and in how many portions they come.
 const RATE: u64 = 150;
-const PORTIONS: u64 = 10;
+const PORTIONS: u64 = 1;
 
 /// Produces at an even rate until `done`.
 fn produce(house: &House, (made, done): (&AtomicU64, &AtomicBool)) {
