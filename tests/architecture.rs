@@ -97,6 +97,27 @@ fn the_house_stands() {
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
+/// `it isolation::a`: in tests/it/isolation.rs; `store::a`: in src/store; `architecture a`: here.
+#[test]
+fn the_tests_that_the_plan_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let plan = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let (_, table) = plan.split_once("## What holds").unwrap();
+    let rows = table.split("\n## ").next().unwrap().lines().filter(|line| line.starts_with("| ")).skip(1);
+    for row in rows {
+        let named = row.rsplit_once(" | ").unwrap().1.split('`').skip(1).step_by(2);
+        assert!(row.contains('`'), "no test: {row}");
+        for test in named {
+            let (path, name) = test.rsplit_once([':', ' ']).unwrap();
+            let path = path.trim_end_matches(':').replace("::", "/");
+            let path = path.strip_prefix("it ").map_or(format!("src/{path}"), |file| format!("tests/it/{file}"));
+            let path = path.replace("src/architecture", "tests/architecture");
+            let text = fs::read_to_string(root.join(format!("{path}.rs")));
+            let text = text.or_else(|_| fs::read_to_string(root.join(&path).join("mod.rs"))).unwrap_or_default();
+            assert!(text.contains(&format!("fn {name}(")), "`{test}` is not there");
+        }
+    }
+}
 /// What follows `name::` wherever it begins a path; a group of leaves is spread, a group of rooms stays as `{`.
 fn paths(code: &str, name: &str) -> Vec<String> {
     code.match_indices(&format!("{name}::"))

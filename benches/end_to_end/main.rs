@@ -2,9 +2,9 @@
 //!
 //! `make bench`. Orders of 570 bytes in 12 partitions of a real Apache Kafka; a receiver that is a process of its own,
 //! so that its time is nobody else's. What is measured lies between a tenth and nine tenths of the orders: start and
-//! end are left out. Compare within one run, as ratios: machines differ. `HOOKLINE_RECORDS` (200000) and
-//! `HOOKLINE_ROUNDS` (2) scale it; of several rounds the best counts. `cargo bench -- bare-loop-alone` measures only
-//! the bare loop.
+//! end are left out. Compare within one run, as ratios: machines differ. `HOOKLINE_RECORDS` (100000) and
+//! `HOOKLINE_ROUNDS` (4) scale it; of several rounds the best counts. `cargo bench -- bare-loop-alone` and
+//! `hookline-alone` measure only one of the two.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -22,7 +22,7 @@ use measure::Figure;
 use receiver::Receiver;
 use serde_json::json;
 use support::{
-    broker::{self, Broker},
+    broker::Broker,
     daemon::{Daemon, Home},
     shop,
 };
@@ -35,48 +35,50 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["receiver"] => receiver::serve(),
         ["bare-loop", address, topic, group, url] => bare_loop::run([address, topic, group], url),
-        ["bare-loop-alone", ..] => drop(one_subscriber_bare(Broker::shared(), number("HOOKLINE_RECORDS", 200_000))),
+        ["bare-loop-alone", ..] => println!("{}", one_subscriber_bare(Broker::shared(), records())),
+        ["hookline-alone", ..] => println!("{}", one_subscriber(Broker::shared(), records())),
         _ => compare(),
     }
 }
 
 fn compare() {
-    let (records, rounds) = (number("HOOKLINE_RECORDS", 200_000), number("HOOKLINE_ROUNDS", 2));
+    let (records, rounds) = (records(), number("HOOKLINE_ROUNDS", 4));
     let broker = Broker::shared();
-    println!(
-        "{records} orders, {PARTITIONS} partitions, {rounds} rounds; CPU per delivered event of the whole process"
-    );
     let (mut bare, mut daemon) = (Figure::none(), Figure::none());
-    for _ in 0..rounds {
+    let (mut well, mut ill) = (Figure::none(), Figure::none());
+    for round in 1..=rounds {
+        eprintln!("round {round} of {rounds}: bare loop, hookline, five subscribers, one of them ill");
         bare = bare.better(one_subscriber_bare(broker, records));
         daemon = daemon.better(one_subscriber(broker, records));
+        well = well.better(five_subscribers(broker, records / 4, "/e"));
+        ill = ill.better(five_subscribers(broker, records / 4, receiver::HANGS));
     }
-    let ratio = daemon.cpu / bare.cpu;
-    println!("best of {rounds}: bare loop {:.1} us, hookline {:.1} us: {ratio:.2} x", bare.cpu, daemon.cpu);
-    let records = records / 4;
-    let (mut well, mut ill) = (Figure::none(), Figure::none());
-    for _ in 0..rounds {
-        well = well.better(five_subscribers(broker, records, "/e"));
-        ill = ill.better(five_subscribers(broker, records, receiver::HANGS));
+    println!("\n{records} orders of 570 bytes, {PARTITIONS} partitions, best of {rounds} rounds\n");
+    println!("  {:<34} {:>10} {:>18} {:>10}", "", "events/s", "CPU us per event", "RSS MiB");
+    for (what, figure) in [
+        ("bare loop, 1 subscriber", bare),
+        ("hookline, 1 subscriber", daemon),
+        ("hookline, 5 subscribers: 4 of them", well),
+        ("hookline, 1 of 5 hangs: the 4", ill),
+    ] {
+        println!("  {what:<34} {figure}");
     }
-    let share = 100.0 * ill.rate / well.rate;
-    println!("isolation: one of five hangs, the other four keep {share:.0} % of their rate");
+    println!("\n  CPU of hookline / bare loop: {:.2} x", daemon.cpu / bare.cpu);
+    println!("  rate of the 4 when the fifth hangs: {:.0} %", 100.0 * ill.rate / well.rate);
 }
 
 fn one_subscriber_bare(broker: &Broker, records: u64) -> Figure {
-    let topic = topic(broker, records);
+    let topic = broker.topic("bench", PARTITIONS);
+    broker.produce(&topic, shop::orders(0..records, PARTITIONS));
     let receiver = Receiver::start();
     let loops = bare_loop::start(&broker.address(), &topic, &receiver.url("/a"));
-    let figure = measure::under_load(loops.id(), records, || receiver.count(&["/a"]));
-    figure.print("bare loop");
-    figure
+    measure::under_load(loops.id(), records, || receiver.count(&["/a"]))
 }
 
 fn one_subscriber(broker: &Broker, records: u64) -> Figure {
     let (receiver, topic) = (Receiver::start(), broker.topic("bench", PARTITIONS));
     let (daemon, _home) = loaded(broker, &topic, &[receiver.url("/a")], records);
     let figure = measure::under_load(daemon.pid(), records, || receiver.count(&["/a"]));
-    figure.print("hookline");
     assert!(daemon.stop().success());
     figure
 }
@@ -86,7 +88,6 @@ fn five_subscribers(broker: &Broker, records: u64, fifth: &str) -> Figure {
     let urls: Vec<_> = WELL.into_iter().chain([fifth]).map(|path| receiver.url(path)).collect();
     let (daemon, _home) = loaded(broker, &topic, &urls, records);
     let figure = measure::under_load(daemon.pid(), 4 * records, || receiver.count(&WELL));
-    figure.print(if fifth == receiver::HANGS { "the four, one of five hangs" } else { "four of five, all well" });
     assert!(daemon.stop().success());
     figure
 }
@@ -104,10 +105,8 @@ fn loaded(broker: &Broker, topic: &str, urls: &[String], records: u64) -> (Daemo
     (home.spawn(), home)
 }
 
-fn topic(broker: &Broker, records: u64) -> String {
-    let topic = broker.topic("bench", PARTITIONS);
-    broker::produce(&broker.address(), &topic, shop::orders(0..records, PARTITIONS));
-    topic
+fn records() -> u64 {
+    number("HOOKLINE_RECORDS", 100_000)
 }
 
 fn number(name: &str, default: u64) -> u64 {

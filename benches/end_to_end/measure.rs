@@ -2,7 +2,7 @@
 
 use crate::support::{daemon::memory, wait};
 use std::{
-    fs,
+    fmt, fs,
     time::{Duration, Instant},
 };
 
@@ -33,10 +33,11 @@ impl Figure {
     pub(crate) fn better(self, other: Self) -> Self {
         Self { rate: self.rate.max(other.rate), cpu: self.cpu.min(other.cpu), rss: self.rss.max(other.rss) }
     }
+}
 
-    pub(crate) fn print(&self, what: &str) {
-        let Self { rate, cpu, rss } = self;
-        println!("  {what:<28} {rate:>8.0} events/s  {cpu:>7.1} us CPU per event  {rss:>5.0} MiB RSS");
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>10.0} {:>18.1} {:>10.0}", self.rate, self.cpu, self.rss)
     }
 }
 

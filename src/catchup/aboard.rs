@@ -120,7 +120,7 @@ impl Passenger {
         if seat == Seat::Kept && self.place.stream == 0 {
             let position = hands.partitions.with(&self.place.at, |progress| progress.position());
             if position.is_some_and(|position| position - here <= CLOSE) {
-                hands.readers.ask_to_join(&self.cell, &self.place.at);
+                hands.readers.ask_to_join(self.cell.sid, &self.cell, &self.place.at);
             }
         }
         seat

@@ -66,7 +66,7 @@ impl Catchup {
             for _ in 1..parts.scans {
                 scope.spawn(|| work(&parts, &kafka, None));
             }
-            work(&parts, &kafka, Some(Retention::default()));
+            work(&parts, &kafka, Some(Retention::new()));
         });
     }
 }
@@ -158,12 +158,12 @@ mod tests {
     async fn a_rider_that_is_full_gets_off_and_comes_back() {
         let world = world(100).await;
         let sid = world.subscribe(10).await;
-        world.book.answer(false);
+        world.book.hang();
         let running = world.catch_up();
-        // 4 are out, 16 wait, and the next one found no room.
-        world.until("full", |world| world.records_read() >= 21).await;
+        // 16 wait and up to 4 are out; the next one found no room.
+        world.until("full", |world| world.records_read() >= 17).await;
         world.until("off", |world| world.cell(sid).act(|lane, _| lane.riders().is_empty())).await;
-        world.book.answer(true);
+        world.book.answer();
         world.until("all", |world| world.book.of(sid).len() >= 90).await;
         assert_eq!(world.book.sorted(sid), (10..100).collect::<Vec<_>>());
         assert!(world.records_read() < 150, "it goes on where it got off: {}", world.records_read());
@@ -192,7 +192,7 @@ mod tests {
     async fn a_place_that_was_put_back_lets_go_and_misses_nothing() {
         let world = world(30).await;
         let sid = world.subscribe(0).await;
-        world.book.answer(false);
+        world.book.hang();
         let (cell, mut aboard) = (world.cell(sid), Aboard::default());
         let rider = cell.act(|lane, _| lane.riders()).remove(0);
         aboard.board(Waiter { cell: Arc::clone(&cell), rider });
@@ -202,7 +202,7 @@ mod tests {
         cell.act(|lane, turn| lane.shed(turn));
         world.groups(10).iter().for_each(|group| aboard.offer(10, group));
         assert!(aboard.is_empty(), "its queue was given back to the cursor");
-        world.book.answer(true);
+        world.book.answer();
         let running = world.catch_up();
         world.until("all", |world| world.book.of(sid).len() >= 30).await;
         assert_eq!(world.book.sorted(sid), (0..30).collect::<Vec<_>>());
@@ -276,11 +276,11 @@ mod tests {
     async fn a_partition_that_goes_and_comes_again_is_read_from_its_cursors() {
         let mut world = world(60).await;
         let sid = world.subscribe(0).await;
-        world.book.answer(false);
+        world.book.hang();
         let running = world.catch_up();
-        world.until("full", |world| world.records_read() >= 20).await;
+        world.until("full", |world| world.records_read() >= 17).await;
         world.lose();
-        world.book.answer(true);
+        world.book.answer();
         world.assign(60);
         world.until("live", |world| is_live(world, sid)).await;
         world.until("all", |world| world.book.of(sid).last() == Some(&59)).await;

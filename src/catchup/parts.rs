@@ -52,7 +52,7 @@ impl Parts {
         for Waiter { cell, rider } in &waiters {
             let at = &rider.place.at;
             if rider.place.stream == 0 && position(at).is_some_and(|position| rider.next >= position) {
-                hands.readers.ask_to_join(cell, at);
+                hands.readers.ask_to_join(cell.sid, cell, at);
             }
         }
         let waiting = waiters.iter().map(Waiter::waiting).collect::<Vec<Waiting>>();

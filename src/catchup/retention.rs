@@ -16,17 +16,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::debug;
 
-/// How often.
+/// The first look comes when those who are behind after a start have begun to move; then this often.
+const FIRST: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_secs(60);
 /// Partitions per look: each costs a fetch. Those whose cursor is oldest are nearest to the end.
 const PARTITIONS: usize = 8;
 /// How long the first record of a log is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Looks now and then.
-#[derive(Default)]
 pub(crate) struct Retention {
-    looked: Option<Instant>,
+    next: Instant,
 }
 
 /// The cursor of a partition that is furthest back.
@@ -39,16 +39,23 @@ struct Last {
 // === impl Retention ===
 
 impl Retention {
+    pub(crate) fn new() -> Self {
+        Self { next: Instant::now() + FIRST }
+    }
+
     /// Looks when it is time, and writes the board.
     pub(crate) fn look(&mut self, parts: &Parts, reader: &mut Reader) {
-        if self.looked.is_some_and(|looked| looked.elapsed() < EVERY) {
+        if Instant::now() < self.next {
             return;
         }
-        self.looked = Some(Instant::now());
+        self.next = Instant::now() + EVERY;
         let mut lasts = lasts(&cursors(parts)).into_iter().collect::<Vec<_>>();
         lasts.sort_by_key(|(_, last)| last.near);
         let mut least = None;
         for (at, last) in lasts.into_iter().take(PARTITIONS) {
+            if parts.shutdown.stopping() {
+                break;
+            }
             match headroom_of(reader, &at, last) {
                 Ok(headroom) => least = [least, headroom].into_iter().flatten().min(),
                 Err(error) => {
@@ -107,7 +114,10 @@ fn headroom(last: Last, first: Timestamp) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catchup::world::{World, at as first};
+    use crate::lane::settings::DeliverySettings;
     use crate::model::cursor::BehindReason;
+    use crate::runtime::clock;
 
     fn row(mode: CursorMode, offset: i64, near: Option<i64>) -> CursorRow {
         let (near, since) = (near.map(Timestamp::from_millis), Timestamp::default());
@@ -129,5 +139,17 @@ mod tests {
         assert_eq!(headroom(lasts[&at(0)], Timestamp::from_millis(200)), Some(Duration::from_millis(300)));
         assert_eq!(headroom(lasts[&at(0)], Timestamp::from_millis(600)), Some(Duration::ZERO));
         assert_eq!(headroom(lasts[&at(1)], Timestamp::from_millis(200)), None, "not known");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_first_record_of_the_log_tells_how_long_a_cursor_may_stay() {
+        let world = World::new(DeliverySettings::default()).await;
+        world.write(3).await;
+        let mut reader = Reader::new(world.kafka.clone());
+        let near = Some(clock::now().after(Duration::from_secs(3_600)));
+        let headroom = headroom_of(&mut reader, &first(), Last { near, offset: 2 }).unwrap().unwrap();
+        assert!((3_600..3_660).contains(&headroom.as_secs()), "{headroom:?}");
+        let at_the_end = headroom_of(&mut reader, &first(), Last { near, offset: 0 }).unwrap();
+        assert_eq!(at_the_end, Some(Duration::ZERO), "the next record that goes is one it wants");
     }
 }

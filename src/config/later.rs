@@ -11,9 +11,6 @@ use serde_json::Value;
 /// The documented default of `schema_registry`.
 pub(crate) const SCHEMA_REGISTRY: &str =
     "{ url: null, username: null, password: null, token: null, ca_file: null, cache: 1000 }";
-/// The documented default of `delivery.breaker`.
-pub(crate) const BREAKER: &str =
-    "{ consecutive: 10, ratio: 0.5, window: 30s, min_calls: 20, probe: { min: 1s, max: 5m } }";
 /// The documented default of `log.deliveries`.
 pub(crate) const DELIVERY_LOG: &str = "{ keep: 7d, max: 1GiB }";
 /// The documented default of `tracing`.

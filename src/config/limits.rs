@@ -1,6 +1,5 @@
 //! `limits:` what may be open at once.
 
-use crate::config::later;
 use crate::config::reading::{Reading, put};
 use crate::intake::settings::IntakeSettings;
 use crate::yaml::fields::Field;
@@ -15,10 +14,22 @@ const EVENT_BYTES: RangeInclusive<u64> = 1 << 10..=64 << 20;
 /// How many first attempts of one subscription may wait in memory.
 const LANE_QUEUE: RangeInclusive<u64> = 1..=100_000;
 
-/// The bounds of intake, and how long a lane's queue may be when that is said.
-pub(crate) fn read(field: Option<Field<'_>>, reading: &mut Reading) -> (IntakeSettings, Option<usize>) {
-    let (mut settings, mut queue) = (IntakeSettings::default(), None);
-    let Some(mut fields) = reading.section(field.clone()) else { return (settings, queue) };
+/// How many partitions may be read again at the same time.
+const SCANS: RangeInclusive<u64> = 1..=64;
+
+/// What this section says.
+pub(crate) struct Limits {
+    /// The bounds of intake.
+    pub(crate) intake: IntakeSettings,
+    /// How long a lane's queue may be, when that is said.
+    pub(crate) queue: Option<usize>,
+    /// Scans at the same time.
+    pub(crate) scans: usize,
+}
+
+pub(crate) fn read(field: Option<Field<'_>>, reading: &mut Reading) -> Limits {
+    let (mut settings, mut queue, mut scans) = (IntakeSettings::default(), None, 2);
+    let Some(mut fields) = reading.section(field.clone()) else { return Limits { intake: settings, queue, scans } };
     if let Some(field) = fields.optional("bytes_in_flight") {
         put(&mut settings.bytes_in_flight, field.size(BYTES_IN_FLIGHT, &mut reading.problems));
     }
@@ -32,7 +43,9 @@ pub(crate) fn read(field: Option<Field<'_>>, reading: &mut Reading) -> (IntakeSe
     if let Some(field) = fields.optional("lane_queue") {
         queue = reading.integer(&field, LANE_QUEUE).and_then(|n| usize::try_from(n).ok());
     }
-    later::refuse(&mut fields, "catch_up_scans", "2", reading);
+    if let Some(field) = fields.optional("catch_up_scans") {
+        put(&mut scans, reading.integer(&field, SCANS).and_then(|n| usize::try_from(n).ok()));
+    }
     fields.finish(&mut reading.problems);
     if settings.event_bytes > settings.bytes_in_flight
         && let Some(field) = field
@@ -40,5 +53,5 @@ pub(crate) fn read(field: Option<Field<'_>>, reading: &mut Reading) -> (IntakeSe
         let what = "event_bytes is larger than bytes_in_flight";
         field.problem(&mut reading.problems, what, "Such an event would never be admitted; raise bytes_in_flight");
     }
-    (settings, queue)
+    Limits { intake: settings, queue, scans }
 }

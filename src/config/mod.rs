@@ -23,6 +23,7 @@ mod topics;
 
 use crate::config::error::{ConfigError, Sources};
 use crate::config::files::Named;
+use crate::config::limits::Limits;
 use crate::config::log::LogSettings;
 use crate::config::reading::{Reading, put};
 use crate::config::references::Surroundings;
@@ -66,6 +67,8 @@ pub struct Config {
     pub delivery: DeliverySettings,
     /// What may be open at once.
     pub limits: IntakeSettings,
+    /// How many scans read the past at the same time (`limits.catch_up_scans`).
+    pub scans: usize,
     /// What may be called.
     pub egress: EgressSettings,
     /// The API's listener.
@@ -141,7 +144,7 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     let named = mapping_paths(top.optional("mappings"), &tree.place, reading);
     let store = store::read(top.optional("store"), reading);
     let mut delivery = delivery::read(top.optional("delivery"), reading);
-    let (limits, queue) = limits::read(top.optional("limits"), reading);
+    let Limits { intake: limits, queue, scans } = limits::read(top.optional("limits"), reading);
     put(&mut delivery.queue, queue);
     let egress = egress::read(top.optional("egress"), reading);
     let api = api::read(top.optional("api"), reading);
@@ -156,7 +159,7 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     top.finish(&mut reading.problems);
     let rules = rules::read(&named, &mut reading.problems, sources);
     let (mappings, files) = (rules.mappings, rules.files);
-    Some(Config { kafka, formats, mappings, files, store, delivery, limits, egress, api, metrics, log, grace })
+    Some(Config { kafka, formats, mappings, files, store, delivery, limits, scans, egress, api, metrics, log, grace })
 }
 
 /// The files and folders of `mappings`, relative to the configuration; `mappings` beside it when nothing is said.
@@ -206,6 +209,8 @@ mod tests {
     use crate::config::log::LogFormat;
     use crate::egress::settings::{Entry, MinTls, Ports};
     use crate::kafka::settings::Start;
+    use crate::lane::settings::BreakerSettings;
+    use crate::model::subscription::OnBlocked;
     use crate::web::settings::Scope;
     use std::collections::BTreeSet;
     use std::fs;
@@ -265,7 +270,7 @@ mod tests {
         assert_eq!(config.kafka, KafkaSettings::default());
         assert_eq!(config.store, StoreSettings::default());
         assert_eq!(config.delivery, DeliverySettings::default());
-        assert_eq!(config.limits, IntakeSettings::default());
+        assert_eq!((config.limits, config.scans), (IntakeSettings::default(), 2));
         assert_eq!(config.egress, EgressSettings::default());
         assert_eq!(config.api, ApiSettings::default());
         assert_eq!(config.metrics, MetricsSettings::default());
@@ -314,8 +319,8 @@ mod tests {
 kafka: {{ brokers: 'a:1,b:2', group: g, start: earliest, properties: {{ session.timeout.ms: 40000, socket.keepalive.enable: true }} }}
 topics: {{ '/logs.*/': {{ format: text }}, logs.raw: {{ format: bytes }} }}
 store: {{ path: /var/x, cache: 1MiB, min_free: 5MB, encryption_keys: ['{KEY}'] }}
-delivery: {{ timeout: 1s, concurrency: 1000, settle_within: 60s, ledger_budget: 1GiB, retry: {{ schedule: [200ms], max_age: 1h, jitter: 0 }} }}
-limits: {{ bytes_in_flight: 1MiB, open_records_per_partition: 1, event_bytes: 1KiB, lane_queue: 5 }}
+delivery: {{ timeout: 1s, concurrency: 1000, settle_within: 60s, ledger_budget: 1GiB, on_blocked: dead_letter, disable_after: 0, breaker: {{ consecutive: 3, ratio: 0.25, window: 5m, min_calls: 1, probe: {{ min: 2s, max: 1m }} }}, retry: {{ schedule: [200ms], max_age: 1h, jitter: 0 }} }}
+limits: {{ bytes_in_flight: 1MiB, open_records_per_partition: 1, event_bytes: 1KiB, lane_queue: 5, catch_up_scans: 7 }}
 egress: {{ allow_http: true, ports: [443, 8443], allow: [10.0.0.0/8, Hooks.local], deny: [1.1.1.1], nat64: true, min_tls: '1.3' }}
 api: {{ listen: '0.0.0.0:80', tokens: [{{ name: ops, token: 0123456789abcdef, scope: 'tenant:m-1' }}] }}
 metrics: {{ listen: '[::1]:9' }}
@@ -332,6 +337,12 @@ shutdown: {{ grace: 10m }}
         assert_eq!((config.store.min_free, config.store.encryption_keys[0].expose()), (5_000_000, KEY));
         assert_eq!((config.delivery.timeout, config.delivery.concurrency), (Duration::from_secs(1), 1000));
         assert_eq!((config.delivery.queue, config.delivery.ledger_budget), (5, 1 << 30));
+        assert_eq!((config.delivery.on_blocked, config.delivery.disable_after), (OnBlocked::DeadLetter, None));
+        let seconds = Duration::from_secs;
+        let (probe_min, probe_max) = (seconds(2), seconds(60));
+        let (consecutive, ratio, window, min_calls) = (3, 0.25, seconds(300), 1);
+        let breaker = BreakerSettings { consecutive, ratio, window, min_calls, probe_min, probe_max };
+        assert_eq!((config.delivery.breaker, config.scans), (breaker, 7));
         assert_eq!(config.delivery.retry.schedule, [Duration::from_millis(200)]);
         assert_eq!((config.limits.bytes_in_flight, config.limits.event_bytes), (1 << 20, 1 << 10));
         assert_eq!(config.limits.open_records_per_partition, 1);
@@ -370,6 +381,14 @@ shutdown: {{ grace: 10m }}
             ("delivery: { retry: { jitter: 2 } }", "1:30: delivery.retry.jitter: 2 is out of range"),
             ("limits: { event_bytes: 65MiB }", "1:24: limits.event_bytes: 65MiB is out of range"),
             ("limits: { bytes_in_flight: 1MiB, event_bytes: 2MiB }", "1:9: limits: event_bytes is larger than"),
+            ("delivery: { on_blocked: drop }", "1:25: delivery.on_blocked: `drop` is none of `wait`, `dead_letter`"),
+            ("delivery: { breaker: 5 }", "1:22: delivery.breaker: must be a map, not `5`"),
+            ("delivery: { breaker: { ratio: 2 } }", "1:31: delivery.breaker.ratio: 2 is out of range"),
+            ("delivery: { breaker: { window: 6m } }", "1:32: delivery.breaker.window: 6m is out of range"),
+            ("delivery: { breaker: { probe: { min: 6m } } }", "1:31: delivery.breaker.probe: min is longer than max"),
+            ("delivery: { breaker: { calls: 6 } }", "1:24: delivery.breaker.calls: is not a known key"),
+            ("delivery: { disable_after: 91d }", "1:28: delivery.disable_after: 91d is out of range"),
+            ("limits: { catch_up_scans: 0 }", "1:27: limits.catch_up_scans: 0 is out of range. It may be 1 to 64"),
             ("limits: { lane_queue: 0 }", "1:23: limits.lane_queue: 0 is out of range"),
             ("egress: { allow_http: yes }", "1:23: egress.allow_http: must be a boolean, not `yes`"),
             ("egress: { ports: [] }", "1:18: egress.ports: nothing could be called"),
@@ -416,11 +435,6 @@ shutdown: {{ grace: 10m }}
             ("schema_registry: { url: 'http://x' }", "schema_registry.url"),
             ("subscriptions: [more]", "subscriptions"),
             ("secrets: { a: b }", "secrets"),
-            ("delivery: { on_blocked: dead_letter }", "delivery.on_blocked"),
-            ("delivery: { breaker: { consecutive: 5 } }", "delivery.breaker.consecutive"),
-            ("delivery: { breaker: { probe: { max: 6m } } }", "delivery.breaker.probe.max"),
-            ("delivery: { disable_after: 0 }", "delivery.disable_after"),
-            ("limits: { catch_up_scans: 3 }", "limits.catch_up_scans"),
             ("egress: { proxy: 'http://x' }", "egress.proxy"),
             ("api: { console: false }", "api.console"),
             ("metrics: { per_subscription: true }", "metrics.per_subscription"),
@@ -433,7 +447,7 @@ shutdown: {{ grace: 10m }}
             assert_eq!(told.len(), 1, "{text}: {told:?}");
             assert!(told[0].contains(&format!(" {path}: is not yet available in this version")), "{text}: {told:?}");
         }
-        loaded("delivery: { disable_after: 120h, breaker: { ratio: 0.50, probe: { max: 300s } } }\ncluster: {}");
+        loaded("log: { deliveries: { keep: 168h } }\ntracing: { sample: 0.010 }\ncluster: {}");
         assert!(told("cluster: { replicat: true }", &[])[0].contains("Did you mean `replicate`?"));
     }
 

@@ -37,9 +37,6 @@ use tracing::{error, info, warn};
 /// How long lanes may drain at most; the rest of the grace is for parking, the last commit and the listeners.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Scans at once: the past is read beside the present, not instead of it.
-const SCANS: usize = 2;
-
 /// How often the store's health is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -88,13 +85,18 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     let defaults = config.delivery.clone();
     let loading = Arc::clone(&hands);
     let directory = blocking(move || Ok::<_, DaemonError>(Directory::load(loading, defaults)?)).await?;
-    let dispatch = Dispatch::new(transport, store.clone(), metrics.clone());
+    let dispatch = Dispatch::new(transport.clone(), store.clone(), metrics.clone());
     hands.dispatch_by(Arc::clone(&dispatch) as _);
     board.update(|report| {
         (report.started, report.generation, report.store) = (clock::now(), 1, Health::Good);
         report.intake_beat = clock::now();
     });
+    let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
+    let pipeline = Arc::new(ArcSwap::from_pointee(pipeline));
     let state = web::state::State {
+        transport,
+        kafka: config.kafka.clone(),
+        pipeline: Arc::clone(&pipeline),
         directory: Arc::clone(&directory),
         store: store.clone(),
         board: board.clone(),
@@ -103,15 +105,13 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     };
     let listeners = web::bind(&config.api, &config.metrics).await?;
     let (api, ops) = (listeners.api, listeners.ops);
-    let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
-    let pipeline = Arc::new(ArcSwap::from_pointee(pipeline));
     let catchup = Catchup {
-        board: board.clone(),
         kafka: config.kafka.clone(),
         pipeline: Arc::clone(&pipeline),
         directory: Arc::clone(&directory),
+        board: board.clone(),
         shutdown: shutdown.clone(),
-        scans: SCANS,
+        scans: config.scans,
     };
     let drain = (config.grace / 2).min(DRAIN);
     let intake = Intake {

@@ -15,10 +15,11 @@ pub mod target;
 pub mod trace;
 
 use crate::deliver::target::Target;
-use crate::egress::exchange::Transport;
+use crate::egress::exchange::{Request, Transport};
 use crate::model::event::Emitted;
 use crate::model::outcome::{FailureCause, Outcome};
 use crate::model::time::Timestamp;
+use std::sync::Arc;
 
 /// Makes one attempt to deliver `event` to `target`; `now` becomes its `webhook-timestamp`, so take it at the call (SW-3).
 ///
@@ -28,6 +29,21 @@ pub async fn attempt(transport: &impl Transport, target: &Target, event: &Emitte
         Ok(request) => request,
         Err(error) => return Outcome::Failed { cause: FailureCause::TooLarge, detail: error.to_string() },
     };
+    exchange(transport, request, now).await
+}
+
+/// Makes one attempt to deliver `events` together, in this order, to a target with format `cloudevents-batch`. Its outcome is
+/// that of all of them.
+pub async fn attempt_batch(
+    transport: &impl Transport,
+    target: &Target,
+    events: &[Arc<Emitted>],
+    now: Timestamp,
+) -> Outcome {
+    exchange(transport, request::build_batch(target, events, now), now).await
+}
+
+async fn exchange(transport: &impl Transport, request: Request, now: Timestamp) -> Outcome {
     match transport.exchange(request).await {
         // `now` is when the attempt began: read against it, a date can only ask for a longer wait, never a shorter one.
         Ok(answer) => Outcome::Answered(response::read(answer, now)),
@@ -39,7 +55,7 @@ pub async fn attempt(transport: &impl Transport, target: &Target, event: &Emitte
 mod tests {
     use super::*;
     use crate::deliver::error::{SecretError, TargetError};
-    use crate::egress::exchange::{ExchangeError, Request, Response};
+    use crate::egress::exchange::{ExchangeError, Response};
     use crate::model::event::IntegrationEvent;
     use crate::model::id::{EventId, Sid};
     use crate::model::record::Origin;
@@ -90,6 +106,8 @@ mod tests {
             ordering: Default::default(),
             on_blocked: None,
             rate: None,
+            batch: None,
+            start: Default::default(),
             status: Status { state: State::Active, reason: None, since: t0() },
             declared: false,
             version: 1,
@@ -162,6 +180,36 @@ mod tests {
         assert!(matches!(outcome, Outcome::Failed { cause: FailureCause::TooLarge, .. }), "{outcome}");
         assert!(kept.0.lock().unwrap().is_empty());
         assert!(attempt(&kept, &target, &event(&"x".repeat(7_000)), t0()).await.accepted());
+    }
+
+    #[tokio::test]
+    async fn ch_6_a_batch_is_one_signed_array_with_an_id_of_its_own_and_alone_each_keeps_its_id() {
+        let (kept, mut subscription) = (Kept::default(), subscription());
+        subscription.format = Format::CloudEventsBatch;
+        let target = Target::new(&subscription, Duration::from_secs(15)).unwrap();
+        let events = ["a", "b"].map(|subject| Arc::new(event(subject)));
+        for _ in 0..2 {
+            assert!(attempt_batch(&kept, &target, &events, t0()).await.accepted());
+        }
+        assert!(attempt(&kept, &target, &events[0], t0()).await.accepted());
+        let requests = kept.0.into_inner().unwrap();
+        let id = |number: usize| requests[number].headers["webhook-id"].to_str().unwrap();
+        assert_eq!(id(0), id(1), "the same members, the same id");
+        assert!(id(0) != id(2) && id(2) == events[0].event.id.to_string());
+        let read = |number: usize| serde_json::from_slice::<Vec<serde_json::Value>>(&requests[number].body).unwrap();
+        let subjects = |number| read(number).iter().map(|one| one["subject"].clone()).collect::<Vec<_>>();
+        assert_eq!((subjects(0), subjects(2)), (vec!["a".into(), "b".into()], vec!["a".into()]));
+        for request in &requests {
+            assert_eq!(request.headers["content-type"], "application/cloudevents-batch+json; charset=utf-8");
+            let header = |name: &str| request.headers[name].to_str().ok();
+            let signed = sign::Signed {
+                id: header("webhook-id"),
+                timestamp: header("webhook-timestamp"),
+                signature: header("webhook-signature"),
+                body: &request.body,
+            };
+            assert_eq!(sign::verify(&[sign::parse_verifier(SECRETS[0]).unwrap()], &signed, t0()), Ok(()));
+        }
     }
 
     #[test]

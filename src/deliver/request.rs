@@ -1,14 +1,18 @@
 //! Target and event to a request, ready to send: body, identity, time, signature, trace.
 
 use crate::deliver::error::TooLarge;
+use crate::deliver::format::cloudevents_batch;
 use crate::deliver::sign::{self, message::Message};
 use crate::deliver::target::{Target, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 use crate::deliver::{format, headers, trace};
 use crate::egress::exchange::Request;
 use crate::model::event::Emitted;
+use crate::model::id::EventId;
 use crate::model::time::Timestamp;
 use crate::runtime::random;
-use http::{HeaderName, HeaderValue, Method};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use std::sync::Arc;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -24,15 +28,27 @@ pub fn build(target: &Target, emitted: &Emitted, now: Timestamp) -> Result<Reque
     if bytes > headers::LIMIT {
         return Err(TooLarge { bytes, limit: headers::LIMIT });
     }
-    let id = event.id.to_string();
+    let span = event.traceparent.as_deref().and_then(|parent| trace::child(parent, random::secret()));
+    if let Some(span) = span {
+        map.insert(TRACEPARENT, HeaderValue::try_from(span).expect("hex and dashes are visible ASCII"));
+    }
+    Ok(seal(target, map, (event.id, body), now))
+}
+
+/// Builds the request of one attempt at `now` with several events. It belongs to no trace: its members have theirs.
+#[must_use]
+pub fn build_batch(target: &Target, events: &[Arc<Emitted>], now: Timestamp) -> Request {
+    let id = EventId::of_batch(events.iter().map(|emitted| &emitted.event.id));
+    seal(target, target.headers.clone(), (id, cloudevents_batch::render_all(events)), now)
+}
+
+/// Identity, time and signature.
+fn seal(target: &Target, mut map: HeaderMap, (id, body): (EventId, Bytes), now: Timestamp) -> Request {
+    let id = id.to_string();
     let message = Message { id: &id, timestamp: now.as_seconds(), body: &body };
     let signature = sign::sign(target.keys(now), &message);
     map.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(message.timestamp));
     map.insert(WEBHOOK_SIGNATURE, HeaderValue::try_from(signature).expect("base64 is visible ASCII"));
     map.insert(WEBHOOK_ID, HeaderValue::try_from(id).expect("an id is visible ASCII"));
-    let span = event.traceparent.as_deref().and_then(|parent| trace::child(parent, random::secret()));
-    if let Some(span) = span {
-        map.insert(TRACEPARENT, HeaderValue::try_from(span).expect("hex and dashes are visible ASCII"));
-    }
-    Ok(Request { url: target.url.clone(), method: Method::POST, headers: map, body, timeout: target.timeout })
+    Request { url: target.url.clone(), method: Method::POST, headers: map, body, timeout: target.timeout }
 }

@@ -13,7 +13,7 @@ use crate::lane::signal::{Finished, What};
 use crate::metrics::Metrics;
 use crate::model::delivery::LedgerKey;
 use crate::model::event::Emitted;
-use crate::model::outcome::{FailureCause, Outcome};
+use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
@@ -120,16 +120,12 @@ enum Ended {
 impl Crew {
     async fn make(&self, cell: &Cell, what: What) -> Ended {
         match what {
-            What::First(event) => Ended::Answered(self.attempt(cell, &event).await, None),
-            What::Batch(events) => {
-                // Nothing asks for batches yet: `batch` is refused where a subscription is read.
-                let detail = format!("{} events in one request", events.len());
-                Ended::Answered(Outcome::Failed { cause: FailureCause::Protocol, detail }, None)
-            }
+            What::First(event) => Ended::Answered(self.attempt(cell, &[event]).await, None),
+            What::Batch(events) => Ended::Answered(self.attempt(cell, &events).await, None),
             What::Retry(key) => {
                 self.metrics.retry();
                 let Some(event) = self.read(cell, key).await else { return Ended::Unreadable };
-                Ended::Answered(self.attempt(cell, &event).await, Some(event))
+                Ended::Answered(self.attempt(cell, std::slice::from_ref(&event)).await, Some(event))
             }
             What::Bury(key) => self.read(cell, key).await.map_or(Ended::Unreadable, Ended::Read),
         }
@@ -146,16 +142,20 @@ impl Crew {
         None
     }
 
-    async fn attempt(&self, cell: &Cell, event: &Emitted) -> Outcome {
+    async fn attempt(&self, cell: &Cell, events: &[Arc<Emitted>]) -> Outcome {
         let (target, before) = (cell.target(), Instant::now());
         self.metrics.in_flight_attempts(1);
-        let outcome = deliver::attempt(&self.transport, &target, event, clock::now()).await;
+        let outcome = match events {
+            [event] => deliver::attempt(&self.transport, &target, event, clock::now()).await,
+            events => deliver::attempt_batch(&self.transport, &target, events, clock::now()).await,
+        };
         self.metrics.in_flight_attempts(-1);
         self.metrics.attempted(&outcome, before.elapsed());
         if outcome.accepted() {
-            self.metrics.delivery_age(clock::now().since(event.event.origin.timestamp));
-        } else {
-            debug!(subscription = %cell.sid, event = %event.event.id, %outcome, "attempt failed");
+            let (now, accepted) = (clock::now(), events.iter().map(|event| event.event.origin.timestamp));
+            accepted.for_each(|written| self.metrics.delivery_age(now.since(written)));
+        } else if let Some(first) = events.first() {
+            debug!(subscription = %cell.sid, event = %first.event.id, events = events.len(), %outcome, "attempt failed");
         }
         outcome
     }

@@ -186,6 +186,8 @@ mappings:
             ordering: Default::default(),
             on_blocked: None,
             rate: None,
+            batch: None,
+            start: Default::default(),
             status: Status { state: State::Active, reason: None, since: at },
             declared: false,
             version: 1,

@@ -1,7 +1,7 @@
 //! Commits on a thread of its own: at most one is out, and who polls never waits for it.
 //!
 //! rdkafka 0.39 gives no callback for a commit that it sends without waiting (its issue 856), so each is waited for
-//! here. The last commit of partitions that go is made by who polls; [`Committer::settle`] comes before it, so that
+//! here. The last commit of partitions that go is made by who polls; `Committer::settle` comes before it, so that
 //! an older offset can never follow a newer one.
 
 use crate::model::record::TopicPartition;

@@ -104,6 +104,15 @@ impl Range {
         Ok(Held { low, high })
     }
 
+    /// The names of all topics of the cluster.
+    ///
+    /// # Errors
+    /// The cluster did not answer.
+    pub fn topics(&self) -> Result<Vec<String>, GroupError> {
+        let metadata = self.consumer.fetch_metadata(None, PATIENCE)?;
+        Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+
     /// The partitions of `topic`; empty when there is no such topic.
     ///
     /// # Errors

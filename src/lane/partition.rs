@@ -56,13 +56,24 @@ impl Lane {
         self.after(turn);
     }
 
-    /// A replay is called off: its cursor is removed by others, what of it is in memory is forgotten. Its rows stay
-    /// owed unless they are removed, too.
+    /// A replay is called off: its cursor and its rows are removed by others, after this; what of it is in memory is
+    /// forgotten.
     pub fn end(&mut self, key: &PlaceKey, turn: &mut Turn<'_>) {
-        if let Some(number) = self.places.find(&key.at, key.stream).filter(|_| key.stream != 0) {
+        if key.stream == 0 {
+            return;
+        }
+        if let Some(number) = self.places.find(&key.at, key.stream) {
             self.take_out(turn, |delivery| delivery.place == number);
             self.drop_place(number);
         }
+        let is_of = |row: &LedgerKey| row.stream == key.stream && row.at == key.at;
+        let tried =
+            self.flights.iter().filter(|(_, flight)| matches!(&flight.load, Load::Row(tried) if is_of(&tried.key)));
+        for attempt in tried.map(|(attempt, _)| attempt).collect::<Vec<_>>() {
+            self.abort(attempt, turn);
+        }
+        let rows = self.ledger.of(&key.at);
+        self.drop_rows(rows.into_iter().filter(|(row, _)| is_of(row)));
         self.after(turn);
     }
 
@@ -131,15 +142,20 @@ impl Lane {
         self.cut(at, turn);
         self.places.begin(at, WriteId(self.writes));
         numbers.into_iter().for_each(|number| self.drop_place(number));
-        for (key, domain) in self.ledger.of(at) {
+        let rows = self.ledger.of(at);
+        self.drop_rows(rows);
+        self.ledger.unbar(at);
+        self.after(turn);
+    }
+
+    fn drop_rows(&mut self, rows: impl IntoIterator<Item = (LedgerKey, Option<u32>)>) {
+        for (key, domain) in rows {
             self.ledger.remove(&key);
             if let Some(number) = domain {
                 self.domains.get(number).unpark(&key);
                 self.judge(domain);
             }
         }
-        self.ledger.unbar(at);
-        self.after(turn);
     }
 
     /// Cuts off what is out of a partition: it is parked, with its outcome unknown.

@@ -181,6 +181,16 @@ impl Lane {
         self.failing
     }
 
+    /// The breaker as operators read it: `closed`, `open`, or `probation` while the endpoint is tried carefully.
+    #[must_use]
+    pub fn breaker(&self) -> &'static str {
+        match self.breaker.pass() {
+            Pass::All => "closed",
+            Pass::Few(_) => "probation",
+            Pass::None => "open",
+        }
+    }
+
     /// The stored length of a parked event became known; call it as soon as a [`crate::lane::signal::Change::Park`]
     /// is encoded.
     pub fn weigh(&mut self, key: &LedgerKey, body_len: u32) {

@@ -16,14 +16,14 @@ pub struct Gauges {
     pub in_flight_bytes: u64,
     /// How many lanes are in a state, for each.
     pub lanes: Vec<(&'static str, u64)>,
+    /// Cursor rows, in all.
+    pub cursors: u64,
     /// Ledger rows, in all.
     pub ledger_rows: u64,
     /// Bytes of ledger rows, in all.
     pub ledger_bytes: u64,
     /// Age of the oldest ledger row.
     pub ledger_oldest: Option<Duration>,
-    /// Cursors, in all.
-    pub cursors: u64,
     /// How long until retention reaches a cursor; `None` when that is not known, or there is none.
     pub cursor_headroom: Option<Duration>,
     /// Offsets from the furthest place that is behind to intake.
@@ -61,10 +61,10 @@ impl Gauges {
         let book = Book::new();
         let set = |what, value: u64| book.gauge(what).set(number(value));
         set(&table::IN_FLIGHT_BYTES, self.in_flight_bytes);
+        set(&table::CURSORS, self.cursors);
         set(&table::LEDGER_ROWS, self.ledger_rows);
         set(&table::LEDGER_BYTES, self.ledger_bytes);
         book.gauge(&table::LEDGER_OLDEST).set(self.ledger_oldest.unwrap_or_default().as_secs_f64());
-        set(&table::CURSORS, self.cursors);
         set(&table::CATCH_UP_LAG, self.catch_up_lag);
         if let Some(headroom) = self.cursor_headroom {
             book.gauge(&table::CURSOR_HEADROOM).set(headroom.as_secs_f64());

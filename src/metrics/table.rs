@@ -105,14 +105,14 @@ pub(crate) const IN_FLIGHT_ATTEMPTS: Definition =
 pub(crate) const IN_FLIGHT_BYTES: Definition =
     gauge("hookline_in_flight_bytes", &[], "Bytes of records that are open, in memory");
 pub(crate) const LANES: Definition = gauge("hookline_lanes", &["state"], "Lanes by state");
+pub(crate) const CURSORS: Definition =
+    gauge("hookline_cursors", &[], "Places of subscriptions and replays that a durable cursor stands for");
 pub(crate) const LEDGER_ROWS: Definition =
     gauge("hookline_ledger_rows", &[], "Deliveries that failed and wait to be tried again");
 pub(crate) const LEDGER_BYTES: Definition = gauge("hookline_ledger_bytes", &[], "Bytes that these take");
 pub(crate) const LEDGER_OLDEST: Definition =
     gauge("hookline_ledger_oldest_seconds", &[], "Age of the oldest of these; 0 when there is none");
 pub(crate) const RETRIES: Definition = counter("hookline_retries_total", &[], "Attempts that were not the first");
-pub(crate) const CURSORS: Definition =
-    gauge("hookline_cursors", &[], "Places, of subscriptions on partitions, that are behind or were lately");
 pub(crate) const CURSOR_HEADROOM: Definition = gauge(
     "hookline_cursor_retention_headroom_seconds",
     &[],

@@ -42,6 +42,16 @@ impl EventId {
         Self(id)
     }
 
+    /// The id of a batch: a hash of its members' ids in their order.
+    #[must_use]
+    pub fn of_batch<'a>(members: impl Iterator<Item = &'a Self>) -> Self {
+        let mut hash = Sha256::new();
+        members.for_each(|member| hash.update(member.0));
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash.finalize()[..16]);
+        Self(id)
+    }
+
     /// Makes an id from bytes that [`EventId::as_bytes`] gave.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {

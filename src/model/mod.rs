@@ -13,6 +13,7 @@ pub mod outcome;
 pub mod problem;
 pub mod quarantine;
 pub mod record;
+pub mod replay;
 pub mod secret;
 pub mod subscription;
 pub mod time;

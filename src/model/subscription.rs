@@ -48,6 +48,10 @@ pub struct Subscription {
     pub on_blocked: Option<OnBlocked>,
     /// Requests per second; `None`: as many as there are slots for.
     pub rate: Option<u32>,
+    /// How first attempts are put together; `None`: each goes alone. Only with [`Format::CloudEventsBatch`].
+    pub batch: Option<Batching>,
+    /// Where it began; cannot change.
+    pub start: Start,
     /// What it is allowed to do now.
     pub status: Status,
     /// Whether it stands in a file and is read-only in the API.
@@ -76,6 +80,8 @@ pub enum Tenant {
 pub enum Format {
     /// Structured CloudEvents JSON; the default.
     CloudEvents,
+    /// A JSON array of structured CloudEvents, one or more.
+    CloudEventsBatch,
     /// Data in the body, attributes in `ce-*` headers.
     CloudEventsBinary,
     /// Standard Webhooks: `{type, timestamp, data}`.
@@ -112,6 +118,18 @@ pub enum Auth {
         /// Its value.
         value: Secret,
     },
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Start {
+    /// With what comes after it was made.
+    #[default]
+    Now,
+    /// With the oldest record that the log holds.
+    Earliest,
+    /// With the first record that is not older.
+    At(Timestamp),
 }
 
 /// What order deliveries keep.
@@ -182,13 +200,15 @@ pub enum State {
 
 impl Format {
     /// Every format, for tables.
-    pub const ALL: [Self; 4] = [Self::CloudEvents, Self::CloudEventsBinary, Self::Standard, Self::Raw];
+    pub const ALL: [Self; 5] =
+        [Self::CloudEvents, Self::CloudEventsBatch, Self::CloudEventsBinary, Self::Standard, Self::Raw];
 
     /// The name as users write it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CloudEvents => "cloudevents",
+            Self::CloudEventsBatch => "cloudevents-batch",
             Self::CloudEventsBinary => "cloudevents-binary",
             Self::Standard => "standard",
             Self::Raw => "raw",
@@ -222,6 +242,30 @@ impl Auth {
             Self::Bearer(_) => "bearer",
             Self::Basic { .. } => "basic",
             Self::Header { .. } => "header",
+        }
+    }
+}
+
+// === impl Start ===
+
+impl Start {
+    /// Reads `now`, `earliest` or a time.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "now" => Some(Self::Now),
+            "earliest" => Some(Self::Earliest),
+            time => Timestamp::parse(time).map(Self::At),
+        }
+    }
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now => f.write_str("now"),
+            Self::Earliest => f.write_str("earliest"),
+            Self::At(time) => time.fmt(f),
         }
     }
 }

@@ -8,9 +8,11 @@ use crate::model::dead_letter::{DeadLetter, DeadRange};
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::IntegrationEvent;
 use crate::model::quarantine::Quarantined;
+use crate::model::replay::Replay;
 use crate::store::engine::{Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::key::{self, DEAD, DEAD_BODY, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY};
+use crate::store::replays;
 use crate::store::row::{self, CursorForm, DeadForm, EventForm, HeadForm, QuarantineForm, RangeForm, RecordForm};
 use std::sync::Arc;
 
@@ -27,6 +29,8 @@ enum Change {
     Head { key: LedgerKey, head: LedgerHead },
     Unpark { key: LedgerKey, body_len: u32 },
     Dead { letter: Box<DeadLetter>, body: Vec<u8> },
+    DropDead { letter: Box<DeadLetter>, body_len: u32 },
+    DropRange { range: DeadRange },
     Quarantine { row: Box<Quarantined>, body: Vec<u8> },
     Cursor { key: CursorKey, row: CursorRow },
     DropCursor { key: CursorKey },
@@ -71,6 +75,17 @@ impl Batch {
         self.0.push(Change::Dead { letter: Box::new(letter.clone()), body });
     }
 
+    /// A dead letter goes: it is sent again, or forgotten.
+    pub fn drop_dead_letter(&mut self, letter: &DeadLetter) {
+        let body_len = len(&row::write(&EventForm::of(&letter.event)));
+        self.0.push(Change::DropDead { letter: Box::new(letter.clone()), body_len });
+    }
+
+    /// A lost range is forgotten.
+    pub fn drop_lost(&mut self, range: &DeadRange) {
+        self.0.push(Change::DropRange { range: range.clone() });
+    }
+
     /// A cursor is this from now on.
     pub fn cursor(&mut self, key: &CursorKey, row: &CursorRow) {
         self.0.push(Change::Cursor { key: key.clone(), row: *row });
@@ -90,6 +105,16 @@ impl Batch {
     pub fn quarantine(&mut self, row: &Quarantined) {
         let body = row::write(&RecordForm::of(&row.record));
         self.0.push(Change::Quarantine { row: Box::new(row.clone()), body });
+    }
+
+    /// What a replay was asked for.
+    pub fn replay(&mut self, replay: &Replay) {
+        self.raw(Tree::Config, Op::Put(replays::key(replay), replays::write(replay)));
+    }
+
+    /// A replay is forgotten.
+    pub fn drop_replay(&mut self, replay: &Replay) {
+        self.raw(Tree::Config, Op::Delete(replays::key(replay)));
     }
 
     /// A row as bytes.
@@ -121,20 +146,19 @@ fn encode(change: Change, numbers: &mut Numbers<'_>, out: &mut Vec<(Tree, Op)>) 
         }
         Change::Unpark { key, body_len } => {
             let at = key::ledger(&key, numbers(&key.at.topic)?);
-            for number in 0..chunks(body_len) {
-                out.push((Tree::State, Op::Delete(key::chunk(&at, LEDGER_BODY, number))));
-            }
-            out.push((Tree::State, Op::Delete(at)));
+            drop_row(at, (LEDGER_BODY, body_len), out);
         }
         Change::Dead { letter, body } => {
-            let (origin, event) = (&letter.event.origin, &letter.event);
-            let place = (numbers(&origin.topic)?, origin);
-            let at = key::dead(letter.sid, letter.died.as_millis(), place, (event.ord, event.id));
+            let at = dead(&letter, numbers)?;
             for (number, chunk) in (0u16..).zip(body.chunks(CHUNK)) {
                 put(key::chunk(&at, DEAD_BODY, number), chunk.to_vec());
             }
             debug_assert_eq!(at[0], DEAD);
             put(at, row::write(&DeadForm::of(&letter, len(&body))));
+        }
+        Change::DropDead { letter, body_len } => drop_row(dead(&letter, numbers)?, (DEAD_BODY, body_len), out),
+        Change::DropRange { range } => {
+            out.push((Tree::State, Op::Delete(key::range(&range, numbers(&range.at.topic)?))));
         }
         Change::Quarantine { row, body } => {
             let origin = &row.record.origin;
@@ -159,6 +183,21 @@ fn encode(change: Change, numbers: &mut Numbers<'_>, out: &mut Vec<(Tree, Op)>) 
         Change::Raw(tree, op) => out.push((tree, op)),
     }
     Ok(())
+}
+
+/// The key of a dead letter.
+fn dead(letter: &DeadLetter, numbers: &mut Numbers<'_>) -> Result<Vec<u8>, StoreError> {
+    let (origin, event) = (&letter.event.origin, &letter.event);
+    let place = (numbers(&origin.topic)?, origin);
+    Ok(key::dead(letter.sid, letter.died.as_millis(), place, (event.ord, event.id)))
+}
+
+/// A head goes with its chunks.
+fn drop_row(head: Vec<u8>, (kind, body_len): (u8, u32), out: &mut Vec<(Tree, Op)>) {
+    for number in 0..chunks(body_len) {
+        out.push((Tree::State, Op::Delete(key::chunk(&head, kind, number))));
+    }
+    out.push((Tree::State, Op::Delete(head)));
 }
 
 /// How many chunks a body of this length has.

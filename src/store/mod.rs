@@ -1,6 +1,6 @@
 //! Everything durable: opens the store, takes changes, reads rows. Callers see model types only.
 //!
-//! Changes go through one writer ([`flush`]): a batch is applied, flushed and synced before its callback runs, and
+//! Changes go through one writer (`flush`): a batch is applied, flushed and synced before its callback runs, and
 //! however many wait cost one sync a tick. Reads go to the database at once and see what was applied, durable or
 //! not. Every call but [`Store::submit`] may block: make it off the async threads, or use the async ones.
 
@@ -11,6 +11,7 @@ mod flush;
 mod identity;
 mod key;
 mod reader;
+mod replays;
 mod row;
 mod seal;
 pub mod settings;
@@ -26,6 +27,7 @@ use crate::model::event::IntegrationEvent;
 use crate::model::id::Sid;
 use crate::model::quarantine::Quarantined;
 use crate::model::record::TopicPartition;
+use crate::model::replay::Replay;
 use crate::model::subscription::Subscription;
 use crate::runtime::random;
 use crate::store::batch::Batch;
@@ -264,6 +266,19 @@ impl Store {
         Ok(all)
     }
 
+    /// The replays of a subscription, the oldest first. Blocks.
+    ///
+    /// # Errors
+    /// A row cannot be read.
+    pub fn replays(&self, sid: Sid) -> Result<Vec<Replay>, StoreError> {
+        let mut all = Vec::new();
+        engine::each_row(&*self.0.reader.engine, (Tree::Config, &replays::of(sid)), &[], |key, value| {
+            all.push(replays::read(key, value)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(all)
+    }
+
     /// Writes a subscription with its secrets, and the cursors it begins with.
     ///
     /// # Errors
@@ -367,7 +382,9 @@ mod tests {
     use crate::model::quarantine::{Fault, FaultReason};
     use crate::model::record::{Header, Origin, Record};
     use crate::model::secret::{Secret, SigningSecret};
-    use crate::model::subscription::{Auth, Format, OnBlocked, Ordering, Retry, Signing, State, Status, Tenant};
+    use crate::model::subscription::{
+        Auth, Batching, Format, OnBlocked, Ordering, Retry, Signing, Start, State, Status, Tenant,
+    };
     use crate::model::time::Timestamp;
     use crate::store::memory::{Event, Flushes, Memory};
     use proptest::prelude::*;
@@ -457,6 +474,8 @@ mod tests {
             ordering: Ordering::Key,
             on_blocked: Some(OnBlocked::DeadLetter),
             rate: Some(7),
+            batch: Some(Batching { max_events: 9, max_bytes: 8, max_wait: Duration::from_millis(7) }),
+            start: Start::At(at(7)),
             retry: Some(Retry {
                 schedule: vec![Duration::from_secs(5)],
                 max_age: Duration::from_secs(60),
@@ -609,6 +628,22 @@ mod tests {
             let of_quarantine = 1 + engine.rows_of(key::QUARANTINE_BODY);
             assert_eq!(engine.rows(), before + 1 + of_quarantine, "the topic's number and the quarantined record");
         }
+    }
+
+    #[test]
+    fn a_dead_letter_that_goes_leaves_nothing_behind() {
+        let engine = Memory::default();
+        let store = over(&engine);
+        let letter = letter(event("shop.orders", 1, 1 << 20));
+        let mut batch = Batch::new();
+        batch.dead_letter(&letter);
+        submit(&store, batch).recv().unwrap().unwrap();
+        assert!(engine.rows_of(key::DEAD_BODY) > 1);
+        let found = store.dead_letters(None, None, 9).unwrap().remove(0).1;
+        let mut batch = Batch::new();
+        batch.drop_dead_letter(&found);
+        submit(&store, batch).recv().unwrap().unwrap();
+        assert_eq!((engine.rows_of(key::DEAD_BODY), engine.rows_of(key::DEAD)), (0, 0));
     }
 
     #[test]

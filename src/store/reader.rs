@@ -11,6 +11,7 @@ use crate::store::batch::{self, Batch};
 use crate::store::engine::{self, Engine, Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::key::{self, CURSOR, DEAD, DEAD_BODY, LEDGER, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY, RANGE};
+use crate::store::replays::{self, REPLAY};
 use crate::store::row::{self, CursorForm, DeadForm, EventForm, HeadForm, QuarantineForm, RangeForm, RecordForm};
 use crate::store::topics::Topics;
 use std::ops::ControlFlow;
@@ -156,6 +157,12 @@ impl Reader {
             Ok(())
         })?;
         cursors.into_iter().for_each(|key| batch.raw(Tree::State, Op::Delete(key)));
+        engine::each_row(&*self.engine, (Tree::Config, REPLAY), &[], |key, _| {
+            if replays::sid_of(key).is_some_and(&gone) {
+                batch.raw(Tree::Config, Op::Delete(key.to_vec()));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(batch)
     }
 

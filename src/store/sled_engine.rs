@@ -16,7 +16,11 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use tracing::warn;
+
+/// How long a handle that this process had before may take to let go.
+const RELEASE: Duration = Duration::from_secs(5);
 
 /// sled behind its walls.
 pub(crate) struct SledEngine {
@@ -59,7 +63,7 @@ impl SledEngine {
         let handles = without_panic(path, || {
             let config = sled::Config::new().path(path).cache_capacity(settings.cache).flush_every_ms(None);
             let open = || {
-                let db = config.open()?;
+                let db = once_released(|| config.open())?;
                 let (meta, config, state) = (db.open_tree("meta")?, db.open_tree("config")?, db.open_tree("state")?);
                 Ok(Handles { db, meta, config, state })
             };
@@ -150,6 +154,21 @@ fn broken(path: &Path, error: sled::Error) -> StoreError {
     match error {
         sled::Error::Io(source) => StoreError::Directory { path, source: Arc::new(source) },
         other => StoreError::Corrupt { path, what: other.to_string() },
+    }
+}
+
+/// sled's threads let go of its file a little after its last handle is gone. No other process has it: `lock` is ours.
+fn once_released(open: impl Fn() -> sled::Result<sled::Db>) -> sled::Result<sled::Db> {
+    let begun = Instant::now();
+    loop {
+        match open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().starts_with("could not acquire lock") && begun.elapsed() < RELEASE =>
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            done => return done,
+        }
     }
 }
 
@@ -244,6 +263,24 @@ mod tests {
             assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused}");
             assert!(refused.to_string().contains(settings.path.to_str().unwrap()), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_store_that_sled_has_not_let_go_of_yet_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        filled(&settings);
+        let slow = File::open(settings.path.join("db")).unwrap();
+        flock(&slow, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let (begin, begun) = std::sync::mpsc::channel();
+        let opening = std::thread::spawn(move || {
+            begin.send(()).unwrap();
+            SledEngine::open(&settings).map(|engine| rows(&engine).len())
+        });
+        begun.recv().unwrap();
+        assert!(!opening.is_finished(), "not without the file");
+        drop(slow);
+        assert_eq!(opening.join().unwrap().unwrap(), 1_000);
     }
 
     #[test]

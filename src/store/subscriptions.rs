@@ -4,7 +4,7 @@
 use crate::model::id::Sid;
 use crate::model::secret::{Secret, SigningSecret};
 use crate::model::subscription::{
-    Auth, Format, OnBlocked, Ordering, Retry, Signing, State, Status, Subscription, Tenant,
+    Auth, Batching, Format, OnBlocked, Ordering, Retry, Signing, Start, State, Status, Subscription, Tenant,
 };
 use crate::model::time::Timestamp;
 use crate::store::error::StoreError;
@@ -40,6 +40,10 @@ struct SubscriptionForm {
     on_blocked: Option<String>,
     #[serde(default)]
     rate: Option<u32>,
+    #[serde(default)]
+    batch: Option<BatchForm>,
+    #[serde(default)]
+    start: Option<String>,
     state: String,
     reason: Option<String>,
     since: i64,
@@ -47,6 +51,13 @@ struct SubscriptionForm {
     version: u64,
     created: i64,
     updated: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BatchForm {
+    max_events: usize,
+    max_bytes: u64,
+    max_wait_ms: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -140,6 +151,12 @@ impl SubscriptionForm {
             ordering: Some(s.ordering.as_str().into()),
             on_blocked: s.on_blocked.map(|on_blocked| on_blocked.as_str().into()),
             rate: s.rate,
+            batch: s.batch.map(|batch| BatchForm {
+                max_events: batch.max_events,
+                max_bytes: batch.max_bytes,
+                max_wait_ms: millis(batch.max_wait),
+            }),
+            start: Some(s.start.to_string()),
             state: s.status.state.as_str().into(),
             reason: s.status.reason.clone(),
             since: s.status.since.as_millis(),
@@ -189,6 +206,12 @@ impl SubscriptionForm {
             ordering: ordering.ok_or_else(|| format!("unknown ordering {:?}", self.ordering))?,
             on_blocked: on_blocked.map(|known| known.ok_or("unknown on_blocked")).transpose()?,
             rate: self.rate,
+            batch: self.batch.map(|batch| Batching {
+                max_events: batch.max_events,
+                max_bytes: batch.max_bytes,
+                max_wait: Duration::from_millis(batch.max_wait_ms),
+            }),
+            start: self.start.as_deref().map_or(Some(Start::Now), Start::parse).ok_or("unknown start")?,
             status: Status {
                 state: state.ok_or_else(|| format!("unknown state {}", self.state))?,
                 reason: self.reason,

@@ -52,7 +52,7 @@ pub struct Hands {
     /// What is counted.
     pub metrics: Metrics,
     /// Who waits for a reader.
-    pub readers: Readers,
+    pub readers: Readers<Cell>,
     dispatcher: OnceLock<Arc<dyn Dispatcher>>,
     disabling: Mutex<Vec<(Sid, Disabling)>>,
     disabling_more: Notify,
@@ -273,7 +273,7 @@ impl Cell {
                     self.hands.disabling.lock().unwrap_or_else(PoisonError::into_inner).push((self.sid, why));
                     self.hands.disabling_more.notify_one();
                 }
-                Effect::Read => self.hands.readers.call(self),
+                Effect::Read => self.hands.readers.call(self.sid, self),
                 Effect::Ended(place) => {
                     info!(subscription = %self.sid, topic = %place.at.topic, partition = place.at.partition, "a replay has ended here");
                 }
@@ -344,7 +344,7 @@ impl Cell {
                         CursorMode::Live => "cursor.live",
                         CursorMode::Behind => "cursor.behind",
                     });
-                    self.hands.readers.has_cursor(self);
+                    self.hands.readers.has_cursor(self.sid, self);
                     batch.cursor(key, row);
                 }
                 Change::DropCursor(key) => {

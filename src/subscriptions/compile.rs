@@ -6,7 +6,10 @@ use crate::lane::settings::DeliverySettings;
 use crate::matching::filter::Filter;
 use crate::matching::index::Candidate;
 use crate::matching::pattern::Pattern;
-use crate::model::subscription::Subscription;
+use crate::model::subscription::{Batching, Subscription};
+
+/// A batch waits at most for this share of `settle_within`: the rest is for its attempt.
+const WAIT_SHARE: f64 = 0.8;
 
 /// The lane settings of a subscription: its own where it has them, else the defaults.
 #[must_use]
@@ -18,6 +21,10 @@ pub(crate) fn lane_settings(subscription: &Subscription, defaults: &DeliverySett
         ordering: subscription.ordering,
         on_blocked: subscription.on_blocked.unwrap_or(defaults.on_blocked),
         rate: subscription.rate,
+        batch: subscription.batch.map(|batch| {
+            let max_wait = batch.max_wait.min(defaults.settle_within.mul_f64(WAIT_SHARE));
+            Batching { max_wait, ..batch }
+        }),
         ..defaults.clone()
     }
 }

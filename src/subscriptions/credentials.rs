@@ -13,7 +13,7 @@ use crate::yaml::fields::{Field, Fields};
 use crate::yaml::node::Data;
 
 /// How many secrets sign at the same time: each costs a signature for every attempt.
-const SECRETS: usize = 8;
+pub const SECRETS: usize = 8;
 
 /// A new secret of this scheme, made now.
 #[must_use]

@@ -4,12 +4,17 @@
 //! answer is matched with the change. Readers never wait: they take a snapshot. Each subscription has one
 //! [`cell::Cell`] from birth to deletion, whatever changes in between.
 
+mod again;
+mod batch;
+pub mod begin;
 pub mod cell;
 mod compile;
 pub mod credentials;
 pub mod error;
+pub mod health;
 pub(crate) mod order;
 pub mod readers;
+pub mod replays;
 pub mod retry;
 pub mod shape;
 pub mod written;
@@ -23,7 +28,7 @@ use crate::model::cursor::CursorRow;
 use crate::model::event::Emitted;
 use crate::model::id::Sid;
 use crate::model::record::TopicPartition;
-use crate::model::subscription::{State, Subscription};
+use crate::model::subscription::{State, Status, Subscription};
 use crate::runtime::clock;
 use crate::store::error::StoreError;
 use crate::subscriptions::cell::{Cell, Hands};
@@ -100,7 +105,7 @@ impl Directory {
         for entry in self.snapshot().iter() {
             let Some(opening) = openings.remove(&entry.subscription.sid) else { continue };
             if !opening.cursors.is_empty() {
-                self.hands.readers.has_cursor(&entry.cell);
+                self.hands.readers.has_cursor(entry.cell.sid, &entry.cell);
             }
             entry.cell.act(|lane, turn| lane.open(at, Opening { epoch, ..opening }, turn));
         }
@@ -136,7 +141,7 @@ impl Directory {
             if let Some(epoch) = self.hands.partitions.with(&at, |progress| progress.epoch()) {
                 let place = PlaceKey { at, stream: 0 };
                 entry.cell.act(|lane, turn| lane.begin(place, (epoch, row), turn));
-                self.hands.readers.has_cursor(&entry.cell);
+                self.hands.readers.has_cursor(entry.cell.sid, &entry.cell);
             }
         }
         let subscription = Arc::clone(&entry.subscription);
@@ -200,20 +205,52 @@ impl Directory {
     pub async fn disable(&self, sid: Sid, why: Disabling) -> Result<(), DirectoryError> {
         let snapshot = self.snapshot();
         let Some(entry) = snapshot.all.values().find(|entry| entry.subscription.sid == sid) else { return Ok(()) };
-        let (mut changed, now) = ((*entry.subscription).clone(), clock::now());
-        let expected = changed.version;
-        changed.version += 1;
-        changed.updated = now;
-        changed.status.state = State::Disabled;
-        changed.status.reason = Some(match why {
-            Disabling::Gone => "the endpoint answered 410 Gone".into(),
-            Disabling::Failing => "the endpoint failed for as long as delivery.disable_after".into(),
-        });
-        changed.status.since = now;
-        match self.update(changed, expected).await {
+        let reason = match why {
+            Disabling::Gone => "the endpoint answered 410 Gone",
+            Disabling::Failing => "the endpoint failed for as long as delivery.disable_after",
+        };
+        match self.turn(&entry.subscription, (State::Disabled, Some(reason.into()))).await {
             Ok(_) | Err(DirectoryError::NotFound | DirectoryError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Sends dead letters again, by their ids; gives how many of them were still there. They are made rows at once: a
+    /// few at a time, for each may hold a large event.
+    ///
+    /// # Errors
+    /// The store cannot be read, or did not take it.
+    pub async fn send_again(&self, ids: &[String]) -> Result<usize, StoreError> {
+        let _turn = self.changing.lock().await; // a letter that two ask for is sent once
+        let (store, ids) = (self.hands.store.clone(), ids.to_vec());
+        let letters = tokio::task::spawn_blocking(move || {
+            let letters = ids.iter().map(|id| store.dead_letter(id).transpose());
+            letters.flatten().collect::<Result<Vec<_>, _>>()
+        });
+        let letters = letters.await.map_err(|_| StoreError::Closed)??;
+        let snapshot = self.snapshot();
+        let cell = |sid: Sid| snapshot.iter().map(|entry| &entry.cell).find(|cell| cell.sid == sid).map(Arc::clone);
+        let letters = letters.into_iter().filter_map(|letter| Some((cell(letter.sid)?, letter))).collect();
+        again::send(&self.hands, letters, clock::now()).await
+    }
+
+    /// Puts a subscription into another state, durably, with the reason for people. One that is in it already stays
+    /// as it is.
+    ///
+    /// # Errors
+    /// It is gone or changed meanwhile, or the store did not take it.
+    pub async fn turn(
+        &self,
+        subscription: &Arc<Subscription>,
+        (state, reason): (State, Option<String>),
+    ) -> Result<Arc<Subscription>, DirectoryError> {
+        if subscription.status.state == state {
+            return Ok(Arc::clone(subscription));
+        }
+        let (mut changed, since) = ((**subscription).clone(), clock::now());
+        (changed.version, changed.updated) = (subscription.version + 1, since);
+        changed.status = Status { state, reason, since };
+        self.update(changed, subscription.version).await
     }
 }
 

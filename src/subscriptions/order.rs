@@ -9,8 +9,8 @@ use crate::lane::settings::DeliverySettings;
 use crate::matching::filter::Filter;
 use crate::matching::pattern::Pattern;
 use crate::model::problem::Problems;
-use crate::model::subscription::{Format, OnBlocked, Ordering, Retry, Signing, Tenant};
-use crate::model::time::Timestamp;
+use crate::model::subscription::{Batching, Format, OnBlocked, Ordering, Retry, Signing, Start, Tenant};
+use crate::subscriptions::batch;
 use crate::subscriptions::retry;
 use crate::yaml::fields::{Field, Fields};
 use crate::yaml::node::Data;
@@ -58,6 +58,8 @@ pub(crate) struct Order {
     pub(crate) ordering: Ordering,
     pub(crate) on_blocked: Option<OnBlocked>,
     pub(crate) rate: Option<u32>,
+    pub(crate) batch: Option<Batching>,
+    pub(crate) start: Start,
 }
 
 /// Reads an order; `None` only after a problem was added.
@@ -70,8 +72,7 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
     let types = fields.required("types", problems).map(|field| types(&field, problems));
     let filter = fields.optional("filter").and_then(|field| filter(&field, problems));
     let formats = Format::ALL.map(|format| (format.as_str(), format));
-    let later = ["cloudevents-batch", "xml"];
-    let format = fields.optional("format").map(|field| choice(&field, &formats, &later, problems));
+    let format = fields.optional("format").map(|field| choice(&field, &formats, &["xml"], problems));
     let headers = fields.optional("headers").map(|field| header_list(&field, problems)).unwrap_or_default();
     let signing = fields.optional("signing").map_or(Some(Signing::Standard), |field| signing(&field, problems));
     let timeout = fields.optional("timeout").and_then(|field| field.duration(TIMEOUT, problems));
@@ -83,6 +84,14 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
     let answers = OnBlocked::ALL.map(|answer| (answer.as_str(), answer));
     let on_blocked = fields.optional("on_blocked").and_then(|field| field.one_of(&answers, problems));
     let rate = fields.optional("rate").and_then(|field| field.integer(RATE, problems));
+    let batched = matches!(format, Some(Some(Format::CloudEventsBatch)));
+    let batch = fields.optional("batch").map(|field| {
+        if !batched {
+            field.problem(problems, "needs format `cloudevents-batch`", "Other formats have one event in a request");
+        }
+        batch::read(&field, problems)
+    });
+    let start = fields.optional("start").map(|field| start(&field, problems));
     later_fields(fields, problems);
     Some(Order {
         tenant: tenant?,
@@ -101,28 +110,27 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
         ordering: ordering.unwrap_or(Some(Ordering::None))?,
         on_blocked,
         rate: rate.and_then(|n| u32::try_from(n).ok()),
+        batch,
+        start: start.unwrap_or(Some(Start::Now))?,
     })
 }
 
 /// Fields whose room comes later: their default may stand.
 fn later_fields(fields: &mut Fields<'_>, problems: &mut Problems) {
-    for key in ["filters", "transform", "batch"] {
+    for key in ["filters", "transform"] {
         fields.not_yet(key, problems);
     }
     if let Some(field) = fields.optional("verification") {
         choice(&field, &[("none", ())], &["cloudevents", "challenge"], problems);
     }
-    if let Some(field) = fields.optional("start")
-        && let Some(text) = field.text(problems)
-    {
-        match text {
-            "now" => {}
-            text if text == "earliest" || Timestamp::parse(text).is_some() => {
-                field.problem(problems, format!("`{text}` {NOT_YET}"), "Write now, or leave it out");
-            }
-            _ => field.problem(problems, "must be `now`, `earliest` or a time", "Times are as in RFC 3339"),
-        }
+}
+
+fn start(field: &Field<'_>, problems: &mut Problems) -> Option<Start> {
+    let start = Start::parse(field.text(problems)?);
+    if start.is_none() {
+        field.problem(problems, "must be `now`, `earliest` or a time", "Times are as in RFC 3339");
     }
+    start
 }
 
 /// What a word stands for; words of later versions are known, and refused.

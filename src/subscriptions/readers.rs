@@ -5,33 +5,38 @@
 
 use crate::model::id::Sid;
 use crate::model::record::TopicPartition;
-use crate::subscriptions::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-/// Who waits.
-#[derive(Default)]
-pub struct Readers {
-    called: Mutex<HashMap<Sid, Weak<Cell>>>,
+/// Who waits, by subscription. `C` is a lane behind its lock, as [`crate::subscriptions::cell`] has it.
+pub struct Readers<C> {
+    called: Mutex<HashMap<Sid, Weak<C>>>,
     more: Condvar,
-    joins: Mutex<HashMap<(Sid, TopicPartition), Weak<Cell>>>,
+    joins: Mutex<HashMap<(Sid, TopicPartition), Weak<C>>>,
     any_joins: AtomicBool,
-    cursors: Mutex<HashMap<Sid, Weak<Cell>>>,
+    cursors: Mutex<HashMap<Sid, Weak<C>>>,
 }
 
 // === impl Readers ===
 
-impl Readers {
+impl<C> Default for Readers<C> {
+    fn default() -> Self {
+        let (called, more, joins) = (Mutex::default(), Condvar::new(), Mutex::default());
+        Self { called, more, joins, any_joins: AtomicBool::new(false), cursors: Mutex::default() }
+    }
+}
+
+impl<C> Readers<C> {
     /// A place of this lane waits for a reader.
-    pub fn call(&self, cell: &Arc<Cell>) {
-        lock(&self.called).insert(cell.sid, Arc::downgrade(cell));
+    pub fn call(&self, sid: Sid, cell: &Arc<C>) {
+        lock(&self.called).insert(sid, Arc::downgrade(cell));
         self.more.notify_one();
     }
 
     /// The lanes that called since the last time; waits for one, `at_most` so long. Blocks the thread.
-    pub fn wait(&self, at_most: Duration) -> Vec<Arc<Cell>> {
+    pub fn wait(&self, at_most: Duration) -> Vec<Arc<C>> {
         let called = lock(&self.called);
         let (mut called, _) = self
             .more
@@ -46,13 +51,13 @@ impl Readers {
     }
 
     /// The reader of this lane is close to intake on `at`: intake is to name the offset where it takes over.
-    pub fn ask_to_join(&self, cell: &Arc<Cell>, at: &TopicPartition) {
-        lock(&self.joins).insert((cell.sid, at.clone()), Arc::downgrade(cell));
+    pub fn ask_to_join(&self, sid: Sid, cell: &Arc<C>, at: &TopicPartition) {
+        lock(&self.joins).insert((sid, at.clone()), Arc::downgrade(cell));
         self.any_joins.store(true, Ordering::Release);
     }
 
     /// Who asked to join since the last time. Costs next to nothing when nobody did.
-    pub fn joins(&self) -> Vec<(Arc<Cell>, TopicPartition)> {
+    pub fn joins(&self) -> Vec<(Arc<C>, TopicPartition)> {
         if !self.any_joins.load(Ordering::Relaxed) || !self.any_joins.swap(false, Ordering::AcqRel) {
             return Vec::new();
         }
@@ -60,12 +65,12 @@ impl Readers {
     }
 
     /// This lane has a cursor.
-    pub(crate) fn has_cursor(&self, cell: &Arc<Cell>) {
-        lock(&self.cursors).insert(cell.sid, Arc::downgrade(cell));
+    pub(crate) fn has_cursor(&self, sid: Sid, cell: &Arc<C>) {
+        lock(&self.cursors).insert(sid, Arc::downgrade(cell));
     }
 
     /// The lanes that have, or lately had, a cursor.
-    pub fn with_cursors(&self) -> Vec<Arc<Cell>> {
+    pub fn with_cursors(&self) -> Vec<Arc<C>> {
         lock(&self.cursors).values().filter_map(Weak::upgrade).collect()
     }
 

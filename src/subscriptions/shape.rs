@@ -1,7 +1,7 @@
 //! A subscription as the API shows it: every field, in a fixed order, without what is secret.
 
-use crate::model::subscription::{OnBlocked, Retry, Subscription, Tenant};
-use crate::yaml::units::show_duration;
+use crate::model::subscription::{Batching, OnBlocked, Retry, Subscription, Tenant};
+use crate::yaml::units::{show_duration, show_size};
 use serde_json::{Map, Value, json};
 
 /// The fields that a user may write; all others are Hookline's.
@@ -58,11 +58,11 @@ pub fn document(subscription: &Subscription) -> Map<String, Value> {
         "auth": s.auth.as_ref().map(|auth| json!({ "kind": auth.kind() })),
         "signing": { "scheme": s.signing.as_str() },
         "ordering": s.ordering.as_str(),
-        "start": "now",
+        "start": s.start.to_string(),
         "timeout": s.timeout.map(show_duration),
         "concurrency": s.concurrency,
         "rate": s.rate,
-        "batch": null,
+        "batch": s.batch.as_ref().map(batch),
         "retry": s.retry.as_ref().map(retry),
         "on_blocked": s.on_blocked.map(OnBlocked::as_str),
         "verification": "none",
@@ -78,6 +78,14 @@ pub fn document(subscription: &Subscription) -> Map<String, Value> {
         Value::Object(fields) => fields,
         _ => unreachable!("the document is written as an object"),
     }
+}
+
+fn batch(batch: &Batching) -> Value {
+    json!({
+        "max_events": batch.max_events,
+        "max_bytes": show_size(batch.max_bytes),
+        "max_wait": show_duration(batch.max_wait),
+    })
 }
 
 fn retry(retry: &Retry) -> Value {

@@ -8,7 +8,7 @@ use crate::deliver::target::Target;
 use crate::egress::guard::Guard;
 use crate::lane::settings::DeliverySettings;
 use crate::model::problem::Problems;
-use crate::model::subscription::{Signing, State, Status, Subscription};
+use crate::model::subscription::{Signing, Start, State, Status, Subscription};
 use crate::model::time::Timestamp;
 use crate::runtime::random;
 use crate::subscriptions::shape::{self, OURS, WRITABLE};
@@ -40,6 +40,9 @@ pub fn create(node: &Node, guard: &Guard, now: Timestamp) -> Result<Subscription
         Some(field) => credentials::secrets(&field, signing, now, &mut problems),
         None => vec![credentials::fresh(signing, now)],
     };
+    if matches!(order.as_ref().map(|order| order.start), Some(Start::At(time)) if time > now) {
+        problems.add(&node.place, "start", "is in the future", "Write a time that has passed, or leave it out");
+    }
     let Some(order) = order.filter(|_| problems.is_empty()) else { return Err(all(problems)) };
     let sid = random::sid();
     let subscription = Subscription {
@@ -63,6 +66,8 @@ pub fn create(node: &Node, guard: &Guard, now: Timestamp) -> Result<Subscription
         ordering: order.ordering,
         on_blocked: order.on_blocked,
         rate: order.rate,
+        batch: order.batch,
+        start: order.start,
         status: Status { state: State::Active, reason: None, since: now },
         declared: false,
         version: 1,
@@ -122,6 +127,7 @@ pub fn change(old: &Subscription, patch: &Node, guard: &Guard, now: Timestamp) -
         ordering: order.ordering,
         on_blocked: order.on_blocked,
         rate: order.rate,
+        batch: order.batch,
         version: old.version + 1,
         updated: now,
         ..old.clone()
@@ -140,8 +146,11 @@ fn fixed(fields: &mut Fields<'_>, document: &Map<String, Value>, problems: &mut 
     if let Some(field) = differs("tenant") {
         field.problem(problems, "cannot change", "Make a subscription for the other tenant");
     }
+    if let Some(field) = differs("start") {
+        field.problem(problems, "cannot change", "Replay what it should have again");
+    }
     if let Some(field) = differs("status") {
-        field.problem(problems, format!("a change of status {}", order::NOT_YET), "Leave it out");
+        field.problem(problems, "is not changed here", "POST to its /pause or /resume");
     }
 }
 
@@ -250,7 +259,7 @@ mod tests {
             "headers": {"X-Source": "acme"}, "timeout": "20s", "concurrency": 4,
             "retry": {"schedule": ["5s", "1m"], "max_age": "1d", "jitter": 0.1},
             "filters": null, "transform": null, "rate": null, "batch": null, "on_blocked": null,
-            "ordering": "none", "start": "now", "verification": "none", "status": "active",
+            "ordering": "none", "start": "1969-12-31T00:00:00.000Z", "verification": "none", "status": "active",
             "signing": {"scheme": "standard"}, "auth": {"bearer": "t0ken"}, "secrets": [SECRET.trim_start_matches("whsec_")],
         });
         let subscription = made(written.clone()).unwrap();
@@ -317,6 +326,7 @@ mod tests {
             (json!({"timeout": "61s"}), "timeout: 61s is out of range. It may be 1s to 1m"),
             (json!({"concurrency": 0}), "concurrency: 0 is out of range. It may be 1 to 1000"),
             (json!({"retry": {"jitter": 2}}), "retry.jitter: 2 is out of range"),
+            (json!({"start": "1970-01-01T00:00:01Z"}), "start: is in the future"),
             (json!({"start": "tomorrow"}), "start: must be `now`, `earliest` or a time"),
             (json!({"ordering": "strict"}), "ordering: `strict` is none of `none`, `key`"),
             (json!({"id": "sub_x"}), "id: is set by hookline. Leave it out"),
@@ -342,12 +352,8 @@ mod tests {
         for (more, path) in [
             (json!({"filters": []}), "filters"),
             (json!({"transform": {}}), "transform"),
-            (json!({"batch": {}}), "batch"),
-            (json!({"start": "earliest"}), "start"),
-            (json!({"start": "2026-01-01T00:00:00Z"}), "start"),
             (json!({"verification": "challenge"}), "verification"),
             (json!({"status": "paused"}), "status"),
-            (json!({"format": "cloudevents-batch"}), "format"),
             (json!({"format": "xml"}), "format"),
             (json!({"signing": {"scheme": "legacy"}}), "signing.scheme"),
             (json!({"auth": {"oauth2": {}}}), "auth.oauth2"),
@@ -388,6 +394,34 @@ mod tests {
     }
 
     #[test]
+    fn batches_are_asked_for_with_their_format_and_have_bounds() {
+        let batch = json!({"max_events": 10, "max_bytes": "64KiB", "max_wait": "250ms"});
+        let made_one = made(json!({"format": "cloudevents-batch", "batch": batch})).unwrap();
+        assert_eq!(shape::document(&made_one)["batch"], batch);
+        let lane = crate::subscriptions::compile::lane_settings(&made_one, &DeliverySettings::default());
+        assert_eq!(lane.batch, made_one.batch);
+        let settle_within = Duration::from_millis(200);
+        let hasty = DeliverySettings { settle_within, ..DeliverySettings::default() };
+        let lane = crate::subscriptions::compile::lane_settings(&made_one, &hasty);
+        assert!(lane.batch.unwrap().max_wait < settle_within, "a batch is sent before its members are parked");
+        let less = changed(&made_one, &json!({"batch": {"max_events": 5}})).unwrap().batch.unwrap();
+        assert_eq!((less.max_events, less.max_bytes), (5, 64 << 10));
+        assert_eq!(changed(&made_one, &json!({"batch": null})).unwrap().batch, None);
+        let format = changed(&made_one, &json!({"format": "cloudevents"})).unwrap_err();
+        assert!(format[0].starts_with("batch: needs format `cloudevents-batch`"), "{format:?}");
+        for (batch, path) in [
+            (json!({"max_events": 1}), "batch.max_events"),
+            (json!({"max_bytes": "17MiB"}), "batch.max_bytes"),
+            (json!({"max_wait": "5s"}), "batch.max_wait"),
+            (json!({"size": 5}), "batch.size"),
+            (json!(5), "batch"),
+        ] {
+            let told = made(json!({"format": "cloudevents-batch", "batch": batch})).unwrap_err();
+            assert!(told.len() == 1 && told[0].starts_with(path), "{told:?}");
+        }
+    }
+
+    #[test]
     fn auth_and_secrets_are_replaced_whole() {
         let old = made(json!({"auth": {"basic": {"username": "u", "password": "p"}}})).unwrap();
         assert_eq!(changed(&old, &json!({"auth": {"kind": "basic"}})).unwrap().auth, old.auth);
@@ -406,13 +440,14 @@ mod tests {
         for (patch, expected) in [
             (json!({"tenant": "m-2"}), "tenant: cannot change"),
             (json!({"tenant": null}), "tenant: cannot change"),
+            (json!({"start": "earliest"}), "start: cannot change"),
             (json!({"id": "sub_x"}), "id: is set by hookline"),
             (json!({"version": 2}), "version: is set by hookline"),
-            (json!({"status": "disabled"}), "status: a change of status is not yet available"),
+            (json!({"status": "disabled"}), "status: is not changed here"),
             (json!({"health": {}}), "health: is not a known key"),
             (json!({"nme": null}), "nme: is not a known key. Did you mean `name`?"),
             (json!({"url": null}), "url: is missing"),
-            (json!({"batch": {}}), "batch: is not yet available"),
+            (json!({"batch": {}}), "batch: needs format `cloudevents-batch`"),
             (json!({"timeout": "0"}), "timeout: 0 is out of range"),
             (json!([]), "must be a map"),
         ] {

@@ -1,12 +1,16 @@
 //! What requests work with: the rooms they ask, who may ask, what must not be cut off half-way.
 
+use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
+use crate::kafka::settings::KafkaSettings;
 use crate::metrics::Metrics;
+use crate::pipeline::Pipeline;
 use crate::runtime::status::Board;
 use crate::store::Store;
 use crate::subscriptions::Directory;
 use crate::web::api::idempotency::Kept;
 use crate::web::auth::Tokens;
+use arc_swap::ArcSwap;
 use std::sync::Arc;
 use tokio::task::JoinError;
 use tokio_util::task::TaskTracker;
@@ -24,6 +28,12 @@ pub struct State {
     pub metrics: Metrics,
     /// Which endpoints may be called.
     pub guard: Guard,
+    /// Makes the attempts of tests.
+    pub transport: HttpTransport,
+    /// How to reach the log, to look offsets up.
+    pub kafka: KafkaSettings,
+    /// The rules in force; they say which topics are read.
+    pub pipeline: Arc<ArcSwap<Pipeline>>,
 }
 
 /// Everything the API works with.

@@ -9,13 +9,16 @@ use crate::progress::partitions::Partitions;
 use crate::runtime::clock;
 use crate::runtime::status::Report;
 use crate::subscriptions::Directory;
+use crate::subscriptions::health::{Health, Standing};
 use crate::web::state::State;
 
-/// What all lanes hold together. Every subscription has one lane; so far its state is that of the subscription.
+/// What all lanes hold together. Every subscription has one lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     /// Subscriptions by status.
     pub(crate) subscriptions: Vec<(&'static str, u64)>,
+    /// Lanes by what keeps them from being live.
+    pub(crate) lanes: Vec<(&'static str, u64)>,
     /// Attempts that are out.
     pub(crate) in_flight: u64,
     /// First attempts that wait.
@@ -40,23 +43,26 @@ impl Totals {
         let mut totals = Self::default();
         let partitions = &directory.hands().partitions;
         let mut by_state = subscription::State::ALL.map(|state| (state, 0));
+        let mut by_standing = Standing::ALL.map(|standing| (standing, 0));
         for entry in directory.snapshot().iter() {
             let state = entry.subscription.status.state;
+            let health = Health::of(state, &entry.cell);
             by_state.iter_mut().filter(|(other, _)| *other == state).for_each(|(_, count)| *count += 1);
-            let (counts, oldest) = entry.cell.act(|lane, _| (lane.counts(), lane.ledger_oldest()));
-            totals.in_flight += counts.in_flight as u64;
-            totals.queued += counts.queued as u64;
-            totals.rows += counts.rows as u64;
-            totals.bytes += counts.bytes;
-            totals.oldest = [totals.oldest, oldest].into_iter().flatten().min();
+            by_standing.iter_mut().filter(|(other, _)| *other == health.standing).for_each(|(_, count)| *count += 1);
+            totals.cursors += health.rows_of_cursors as u64;
+            totals.in_flight += health.in_flight as u64;
+            totals.queued += health.queued as u64;
+            totals.rows += health.rows as u64;
+            totals.bytes += health.bytes;
+            totals.oldest = [totals.oldest, health.oldest].into_iter().flatten().min();
             let cursors = entry.cell.act(|lane, _| {
                 let cursors = lane.cursors().map(|(place, row)| (place.at.clone(), row));
                 cursors.collect::<Vec<_>>()
             });
-            totals.cursors += cursors.len() as u64;
             totals.lag = cursors.iter().map(|(at, row)| lag(at, row, partitions)).fold(totals.lag, u64::max);
         }
         totals.subscriptions = by_state.map(|(state, count)| (state.as_str(), count)).into();
+        totals.lanes = by_standing.map(|(standing, count)| (standing.as_str(), count)).into();
         totals
     }
 }
@@ -67,7 +73,7 @@ pub(crate) fn gauges(state: &State) -> Gauges {
     Gauges {
         partitions: partitions(&report, now),
         in_flight_bytes: state.directory.hands().partitions.bytes(),
-        lanes: totals.subscriptions.clone(),
+        lanes: totals.lanes,
         ledger_rows: totals.rows,
         ledger_bytes: totals.bytes,
         ledger_oldest: totals.oldest.map(|oldest| now.since(oldest)),

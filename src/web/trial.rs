@@ -1,11 +1,16 @@
 //! For tests: both listeners on free ports over a store in a directory of its own, and a client that speaks bytes.
 
+use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::egress::settings::{EgressSettings, Entry};
+use crate::kafka::settings::KafkaSettings;
+use crate::map::written::Rules;
 use crate::metrics::Metrics;
 use crate::model::id::Sid;
+use crate::model::problem::Problems;
 use crate::model::secret::Secret;
 use crate::model::subscription::{Subscription, Tenant};
+use crate::pipeline::Pipeline;
 use crate::progress::partitions::Partitions;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
@@ -18,6 +23,8 @@ use crate::web::settings::{ApiSettings, MetricsSettings, Scope, Token};
 use crate::web::state::State;
 use crate::web::{WebError, bind};
 use crate::yaml::node::Node;
+use crate::yaml::reader;
+use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -70,14 +77,21 @@ pub(crate) fn state(directory: &TempDir) -> State {
     let metrics = Metrics::new();
     let hands = Hands::new(store.clone(), Arc::new(Partitions::default()), metrics.clone());
     let allow = vec![Entry::Net("127.0.0.0/8".parse().unwrap())];
-    let guard = Guard::new(EgressSettings { allow_http: true, allow, ..EgressSettings::default() });
+    let egress = EgressSettings { allow_http: true, allow, ..EgressSettings::default() };
+    let (guard, transport) = (Guard::new(egress.clone()), HttpTransport::new(&egress).unwrap());
     let board = Board::default();
     board.update(|report| {
         (report.started, report.intake_beat, report.generation) = (clock::now(), clock::now(), 1);
         (report.kafka, report.store) = (Health::Good, Health::Good);
     });
     let directory = Directory::load(Arc::new(hands), Default::default()).unwrap();
-    State { directory, store, board, metrics, guard }
+    let kafka = KafkaSettings { brokers: "127.0.0.1:1".into(), ..KafkaSettings::default() };
+    let pipeline = Arc::new(ArcSwap::from_pointee(Pipeline::new(
+        Rules::default().finish(&mut Problems::default()),
+        Vec::new(),
+        1 << 20,
+    )));
+    State { directory, store, board, metrics, guard, transport, kafka, pipeline }
 }
 
 // === impl Trial ===
@@ -85,17 +99,33 @@ pub(crate) fn state(directory: &TempDir) -> State {
 impl Trial {
     /// Listeners without tokens.
     pub(crate) async fn open() -> Self {
-        Self::with(Vec::new()).await
+        Self::with(Vec::new(), |_| {}).await
     }
 
     /// Listeners with the tokens of [`tokens`].
     pub(crate) async fn guarded() -> Self {
-        Self::with(tokens()).await
+        Self::with(tokens(), |_| {}).await
     }
 
-    async fn with(tokens: Vec<Token>) -> Self {
+    /// Listeners without tokens, over this Kafka and a mapping that reads `topic`.
+    pub(crate) async fn reading(kafka: KafkaSettings, topic: &str) -> Self {
+        let text = format!("mappings: [{{ name: any, from: {topic}, emit: {{ type: com.acme.any }} }}]");
+        let (mut rules, mut problems) = (Rules::default(), Problems::default());
+        rules.add_file(&reader::read(&"any.yaml".into(), &text).unwrap(), &mut problems);
+        let mappings = rules.finish(&mut problems);
+        assert!(problems.is_empty(), "{problems:?}");
+        let pipeline = Pipeline::new(mappings, Vec::new(), 1 << 20);
+        Self::with(Vec::new(), |state| {
+            state.kafka = kafka;
+            state.pipeline.store(Arc::new(pipeline));
+        })
+        .await
+    }
+
+    async fn with(tokens: Vec<Token>, change: impl FnOnce(&mut State)) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let state = state(&directory);
+        let mut state = state(&directory);
+        change(&mut state);
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let listeners = bind(&ApiSettings { listen: free, tokens }, &MetricsSettings { listen: free }).await.unwrap();
         let (api, ops, shutdown) = (listeners.api, listeners.ops, Shutdown::default());

@@ -51,6 +51,8 @@ fn subscription(url: &str) -> Subscription {
         ordering: Default::default(),
         on_blocked: None,
         rate: None,
+        batch: None,
+        start: Default::default(),
         status: Status { state: State::Active, reason: None, since: now },
         declared: false,
         version: 1,

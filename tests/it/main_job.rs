@@ -146,16 +146,17 @@ fn a_refused_webhook_is_tried_again_with_the_same_id() {
     });
     let daemon = setting.home.start();
     daemon.subscribe(&endpoint.url("/a"), &json!({}));
-    setting.produce(shop::orders(0..20, 3));
-    until_arrived(&endpoint, "/a", 20);
+    // Eight failures in all: ten in a row would open the breaker.
+    setting.produce(shop::orders(0..4, 3));
+    until_arrived(&endpoint, "/a", 4);
     setting.until_all_committed(3);
-    assert_eq!(endpoint.account().balance("/a", 0..20), Balance::exactly_once(20));
+    assert_eq!(endpoint.account().balance("/a", 0..4), Balance::exactly_once(4));
     let mut attempts: BTreeMap<String, Vec<Webhook>> = BTreeMap::new();
     for webhook in endpoint.webhooks("/a") {
         is_ours(&webhook);
         attempts.entry(webhook.id.clone()).or_default().push(webhook);
     }
-    assert_eq!(attempts.len(), 20);
+    assert_eq!(attempts.len(), 4);
     for (id, attempts) in attempts {
         assert_eq!(attempts.len(), 3, "{id}");
         assert!(attempts.iter().all(|attempt| attempt.body == attempts[0].body), "{id}");
@@ -273,7 +274,9 @@ fn what_was_parked_is_delivered_after_a_restart() {
     setting.produce(shop::orders(0..50, 3));
     // Kafka may forget them once they are durably parked.
     setting.until_all_committed(3);
-    assert_eq!(daemon.metric("hookline_ledger_rows", &[]), 50.0);
+    // What was attempted is in the ledger; what the open breaker kept back is behind a cursor.
+    let rows = daemon.metric("hookline_ledger_rows", &[]);
+    assert!((1.0..=50.0).contains(&rows), "{rows} rows");
     assert!(daemon.stop().success());
     let tried = endpoint.webhooks("/a");
     assert!(endpoint.account().arrived("/a") == 0 && !tried.is_empty());

@@ -1,7 +1,7 @@
 //! Nothing is lost: not by a stop, not by a kill, not by an outage.
 //!
-//! `HOOKLINE_RECORDS` and `HOOKLINE_KILLS` scale the kill test up (100000 and 20 for the full figure), `HOOKLINE_SEED`
-//! repeats one.
+//! `HOOKLINE_RECORDS` and `HOOKLINE_KILLS` scale the tests up (100000 and 20 for the full figure), `HOOKLINE_SEED`
+//! repeats one with kills.
 
 use crate::support::{
     account::Balance,
@@ -57,30 +57,32 @@ fn produce_by_and_by(address: String, topic: String, orders: u64) -> thread::Joi
 
 #[test]
 fn stopped_and_started_every_record_arrives_exactly_once() {
-    const ORDERS: u64 = 20_000;
     const STOPS: u64 = 5;
+    let orders = number("HOOKLINE_RECORDS", 20_000);
     let broker = Broker::shared();
     let topic = broker.topic("stops", PARTITIONS);
     let (home, endpoint) = (home(&broker.address(), &topic), Endpoint::accepting());
     let mut daemon = home.start();
     daemon.subscribe(&endpoint.url("/a"), &json!({}));
-    let producing = produce_by_and_by(broker.address(), topic.clone(), ORDERS);
+    let producing = produce_by_and_by(broker.address(), topic.clone(), orders);
     for stop in 1..=STOPS {
-        let enough = ORDERS * stop / (STOPS + 2);
+        let enough = orders * stop / (STOPS + 2);
         wait::until_so("load", PATIENCE, || endpoint.account().arrived("/a") >= enough);
         let said = daemon.log();
         assert!(daemon.stop().success(), "{said}");
         let arrived = endpoint.account().arrived("/a");
         let committed = broker.committed(&format!("g.{topic}"), &topic, PARTITIONS);
-        let committed: i64 = committed.into_iter().flatten().sum();
-        assert_eq!(u64::try_from(committed).unwrap(), arrived, "after stop {stop} all that arrived is committed");
+        let committed = u64::try_from(committed.into_iter().flatten().sum::<i64>()).unwrap();
+        // What did not start is behind a cursor, and committed as well.
+        assert!(committed >= arrived, "after stop {stop} {committed} are committed and {arrived} arrived\n{said}");
         daemon = home.start();
     }
     producing.join().unwrap();
-    wait::until_so("all orders", PATIENCE, || endpoint.account().arrived("/a") == ORDERS);
+    wait::until_so("all orders", PATIENCE, || endpoint.account().arrived("/a") == orders);
     broker::until_all_committed(&broker.address(), &format!("g.{topic}"), &topic, PARTITIONS);
     assert!(daemon.stop().success());
-    assert_eq!(endpoint.account().balance("/a", 0..ORDERS), Balance::exactly_once(ORDERS));
+    assert_eq!(endpoint.account().balance("/a", 0..orders), Balance::exactly_once(orders));
+    println!("{STOPS} stops: 0 lost, 0 twins among {orders}");
 }
 
 #[test]

@@ -217,7 +217,7 @@ impl Subscriber {
             Format::CloudEventsBinary => {
                 Self { format, signing: Signing::Ed25519, secret: ed25519::written(&random::secret()) }
             }
-            Format::CloudEvents | Format::Standard | Format::Raw => {
+            Format::CloudEvents | Format::CloudEventsBatch | Format::Standard | Format::Raw => {
                 Self { format, signing: Signing::Standard, secret: standard::written(&random::secret::<32>()) }
             }
         }

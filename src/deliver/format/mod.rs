@@ -1,6 +1,7 @@
 //! The body formats: the table (FMT-1). A format renders the body and says what it adds to the headers.
 
 pub mod cloudevents;
+pub mod cloudevents_batch;
 pub mod cloudevents_binary;
 pub mod raw;
 pub mod standard;
@@ -15,6 +16,7 @@ use http::HeaderMap;
 pub fn content_type(format: Format) -> &'static str {
     match format {
         Format::CloudEvents => cloudevents::CONTENT_TYPE,
+        Format::CloudEventsBatch => cloudevents_batch::CONTENT_TYPE,
         Format::CloudEventsBinary => cloudevents_binary::CONTENT_TYPE,
         Format::Standard => standard::CONTENT_TYPE,
         Format::Raw => raw::CONTENT_TYPE,
@@ -26,6 +28,7 @@ pub fn content_type(format: Format) -> &'static str {
 pub fn render(format: Format, event: &IntegrationEvent) -> Bytes {
     match format {
         Format::CloudEvents => cloudevents::render(event),
+        Format::CloudEventsBatch => cloudevents_batch::render(event),
         Format::CloudEventsBinary => cloudevents_binary::render(event),
         Format::Standard => standard::render(event),
         Format::Raw => raw::render(event),
@@ -36,7 +39,7 @@ pub fn render(format: Format, event: &IntegrationEvent) -> Bytes {
 pub fn add_headers(format: Format, event: &IntegrationEvent, headers: &mut HeaderMap) -> usize {
     match format {
         Format::CloudEventsBinary => cloudevents_binary::add_headers(event, headers),
-        Format::CloudEvents | Format::Standard | Format::Raw => 0,
+        Format::CloudEvents | Format::CloudEventsBatch | Format::Standard | Format::Raw => 0,
     }
 }
 

@@ -22,6 +22,23 @@ pub(crate) struct Document {
 /// The last part of the path.
 pub(crate) struct Id(pub(crate) String);
 
+/// A change that says nothing but its path: its body, if there is one, is not read.
+pub(crate) struct Plain;
+
+impl<S: Send + Sync> FromRequestParts<S> for Plain {
+    type Rejection = Problem;
+
+    /// A page of another site can ask for this without a declared JSON body, but then the browser says where it comes
+    /// from.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let headers = &parts.headers;
+        if headers.contains_key(header::CONTENT_TYPE) || headers.contains_key(header::ORIGIN) {
+            is_json(headers)?;
+        }
+        Ok(Self)
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for Document {
     type Rejection = Problem;
 

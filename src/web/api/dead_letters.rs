@@ -6,6 +6,7 @@ use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::subscriptions::Snapshot;
 use crate::web::api::asked::Id;
+use crate::web::api::lost;
 use crate::web::api::page::{self, Asked, Page};
 use crate::web::api::problem::Problem;
 use crate::web::api::shape;
@@ -27,13 +28,22 @@ const LOOKED: usize = 2_000;
 struct Wanted {
     /// These subscriptions in order; `None`: all.
     sids: Option<Vec<Sid>>,
-    reason: Option<DeadReason>,
+    reason: Option<Reason>,
     after: Option<String>,
     limit: usize,
+    /// The last id on the page.
+    shown: Option<String>,
+}
+
+/// Why a delivery was given up, or a whole range lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    Letter(DeadReason),
+    Lost,
 }
 
 /// The ids of subscriptions by their keys.
-type Names = HashMap<Sid, String>;
+pub(crate) type Names = HashMap<Sid, String>;
 
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
@@ -43,10 +53,17 @@ pub(crate) async fn list(
     let asked = Asked::read(query.as_deref(), &["subscription", "reason"])?;
     let reason = asked.filter("reason").map(|text| {
         let reason = DeadReason::ALL.into_iter().find(|reason| reason.as_str() == text);
+        let lost = (text == lost::REASON).then_some(Reason::Lost);
+        let reason = reason.map(Reason::Letter).or(lost);
         reason.ok_or_else(|| page::bad("reason", &format!("must be one of {}", reasons())))
     });
+    let after = if asked.after.as_deref().is_some_and(|after| after.starts_with(lost::PREFIX)) {
+        asked.after.clone()
+    } else {
+        asked.after("dead_")?
+    };
     let (names, sids) = scope(&api.state.directory.snapshot(), &caller, asked.filter("subscription"))?;
-    let wanted = Wanted { sids, reason: reason.transpose()?, after: asked.after("dead_")?, limit: asked.limit };
+    let wanted = Wanted { sids, reason: reason.transpose()?, after, limit: asked.limit, shown: None };
     stored::read(&api, move |store| wanted.page(store, &names)).await
 }
 
@@ -57,6 +74,12 @@ pub(crate) async fn show(
 ) -> Result<Json<Value>, Problem> {
     let (names, _) = scope(&api.state.directory.snapshot(), &caller, None)?;
     let wanted = id.clone();
+    if id.starts_with(lost::PREFIX) {
+        let sids: Vec<Sid> = names.keys().copied().collect();
+        let range = stored::read(&api, move |store| lost::find(store, sids, &wanted)).await?;
+        let range = range.ok_or_else(|| Problem::not_found("dead letter"))?;
+        return Ok(Json(lost::head(&id, &range, names.get(&range.sid))));
+    }
     let letter = stored::read(&api, move |store| store.dead_letter(&wanted)).await?;
     let may = |letter: &DeadLetter| caller.tenant().is_none() || names.contains_key(&letter.sid);
     let letter = letter.filter(may).ok_or_else(|| Problem::not_found("dead letter"))?;
@@ -66,7 +89,11 @@ pub(crate) async fn show(
 }
 
 /// The subscriptions that the caller may know of, and those that were asked for.
-fn scope(snapshot: &Snapshot, caller: &Caller, id: Option<&str>) -> Result<(Names, Option<Vec<Sid>>), Problem> {
+pub(crate) fn scope(
+    snapshot: &Snapshot,
+    caller: &Caller,
+    id: Option<&str>,
+) -> Result<(Names, Option<Vec<Sid>>), Problem> {
     let mine = snapshot.iter().map(|entry| &entry.subscription).filter(|one| caller.sees(&one.tenant));
     let names: Names = mine.map(|one| (one.sid, one.id.clone())).collect();
     let mut sids: Vec<Sid> = match id {
@@ -84,39 +111,66 @@ fn scope(snapshot: &Snapshot, caller: &Caller, id: Option<&str>) -> Result<(Name
 // === impl Wanted ===
 
 impl Wanted {
+    /// Letters first, then lost ranges.
     fn page(mut self, store: &Store, names: &Names) -> Result<Page, StoreError> {
         let mut page = Page { items: Vec::new(), last: None };
+        let mut all: Vec<Sid> = self.sids.clone().unwrap_or_else(|| names.keys().copied().collect());
+        all.sort_unstable();
+        let among_lost = self.after.as_deref().is_some_and(|after| after.starts_with(lost::PREFIX));
+        if !among_lost && self.reason != Some(Reason::Lost) {
+            self.letters(store, names, &mut page)?;
+        }
+        if page.last.is_some() || matches!(self.reason, Some(Reason::Letter(_))) {
+            return Ok(page);
+        }
+        let after = self.after.filter(|_| among_lost);
+        let mut shown = self.shown;
+        for (id, range) in lost::of(store, all)? {
+            if after.as_deref().is_some_and(|after| !lost::is_behind(&range, after)) {
+                continue;
+            }
+            if page.items.len() == self.limit {
+                page.last = shown;
+                break;
+            }
+            page.items.push(lost::head(&id, &range, names.get(&range.sid)));
+            shown = Some(id);
+        }
+        Ok(page)
+    }
+
+    fn letters(&mut self, store: &Store, names: &Names, page: &mut Page) -> Result<(), StoreError> {
         let ranges = match self.sids.take() {
             None => vec![None],
             Some(sids) => sids.into_iter().map(Some).collect(),
         };
-        let (mut looked, mut shown) = (0, None);
+        let mut looked = 0;
         for sid in ranges {
             loop {
                 let rows = store.dead_letters(sid, self.after.as_deref(), CHUNK)?;
                 let ended = rows.len() < CHUNK;
                 for (id, letter) in rows {
                     looked += 1;
-                    if self.reason.is_none_or(|reason| letter.reason == reason) {
+                    if self.reason.is_none_or(|reason| reason == Reason::Letter(letter.reason)) {
                         if page.items.len() == self.limit {
-                            page.last = shown;
-                            return Ok(page);
+                            page.last = self.shown.take();
+                            return Ok(());
                         }
                         page.items.push(head(&id, &letter, names));
-                        shown = Some(id.clone());
+                        self.shown = Some(id.clone());
                     }
                     self.after = Some(id);
                 }
                 if looked >= LOOKED && !ended {
-                    page.last = self.after;
-                    return Ok(page);
+                    page.last = self.after.take();
+                    return Ok(());
                 }
                 if ended {
                     break;
                 }
             }
         }
-        Ok(page)
+        Ok(())
     }
 }
 
@@ -136,22 +190,25 @@ fn head(id: &str, letter: &DeadLetter, names: &Names) -> Value {
 }
 
 fn reasons() -> String {
-    DeadReason::ALL.map(DeadReason::as_str).join(", ")
+    let mut all = DeadReason::ALL.map(DeadReason::as_str).to_vec();
+    all.push(lost::REASON);
+    all.join(", ")
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::model::dead_letter::DeadRange;
     use crate::model::event::IntegrationEvent;
     use crate::model::id::EventId;
     use crate::model::outcome::{Answer, Outcome, RetryAfter};
-    use crate::model::record::Origin;
+    use crate::model::record::{Origin, TopicPartition};
     use crate::model::subscription::Tenant;
     use crate::model::time::Timestamp;
     use crate::store::batch::Batch;
     use crate::web::trial::Trial;
 
-    fn letter(sid: Sid, offset: i64, reason: DeadReason) -> DeadLetter {
+    pub(crate) fn letter(sid: Sid, offset: i64, reason: DeadReason) -> DeadLetter {
         let origin = Origin { topic: "shop.orders".into(), partition: 1, offset, timestamp: Timestamp::from_millis(5) };
         let event = IntegrationEvent {
             id: EventId::derive(&origin, "order-placed", 0),
@@ -172,7 +229,7 @@ mod tests {
         DeadLetter { sid, died: Timestamp::from_millis(offset), reason, attempts: 3, last, event }
     }
 
-    async fn bury(trial: &Trial, letters: impl IntoIterator<Item = DeadLetter>) {
+    pub(crate) async fn bury(trial: &Trial, letters: impl IntoIterator<Item = DeadLetter>) {
         let mut batch = Batch::new();
         letters.into_iter().for_each(|letter| batch.dead_letter(&letter));
         trial.state.store.durable(batch).await.unwrap();
@@ -236,6 +293,48 @@ mod tests {
         }
         let some = offsets(&trial, "one", "limit=3&reason=gone").await;
         assert_eq!(some, [of("a"), of("c")].concat().into_iter().filter(|(_, n)| n % 5 == 0).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn what_retention_took_is_told_among_them_page_by_page() {
+        let trial = Trial::guarded().await;
+        let (a, b) = (Sid::new(1, 1), Sid::new(1, 2));
+        for (id, tenant, sid) in [("a", "t-1", a), ("b", "t-2", b)] {
+            trial.given(id, Tenant::One(tenant.into()), sid).await;
+        }
+        bury(&trial, (0..3).map(|offset| letter(a, offset, DeadReason::Gone))).await;
+        let mut batch = Batch::new();
+        for (sid, from) in [(a, 10), (b, 20), (a, 30)] {
+            let at = TopicPartition { topic: "shop.orders".into(), partition: 1 };
+            batch.lost(&DeadRange { sid, at, stream: 0, died: Timestamp::from_millis(from), from, to: from + 5 });
+        }
+        trial.state.store.durable(batch).await.unwrap();
+        for (token, reason, expected) in
+            [("boss", "", 6), ("one", "", 5), ("boss", "&reason=retention_lost", 3), ("boss", "&reason=gone", 3)]
+        {
+            for limit in [1, 2, 3, 50] {
+                let (mut items, mut cursor) = (Vec::new(), String::new());
+                loop {
+                    let ask = trial.ask(&format!("GET /v1/dead-letters?limit={limit}{reason}{cursor}")).token(token);
+                    let page = ask.send().await.json();
+                    items.extend(page["items"].as_array().unwrap().iter().map(|one| one["id"].clone()));
+                    let Some(next) = page["next_cursor"].as_str() else { break };
+                    cursor = format!("&cursor={next}");
+                }
+                let distinct: std::collections::BTreeSet<_> = items.iter().map(Value::to_string).collect();
+                assert_eq!((items.len(), distinct.len()), (expected, expected), "{token} {reason} {limit}");
+            }
+        }
+        let list = trial.ask("GET /v1/dead-letters?reason=retention_lost&subscription=b").token("boss").send().await;
+        let one = list.json()["items"][0].clone();
+        assert_eq!((&one["reason"], &one["subscription"]), (&json!("retention_lost"), &json!("b")));
+        assert_eq!(one["range"], json!({ "topic": "shop.orders", "partition": 1, "from": 20, "to": 25 }));
+        let path = format!("/v1/dead-letters/{}", one["id"].as_str().unwrap());
+        assert_eq!(trial.ask(&format!("GET {path}")).token("two").send().await.json(), one);
+        trial.ask(&format!("GET {path}")).token("one").send().await.problem(404, "not-found");
+        trial.ask(&format!("DELETE {path}")).token("one").send().await.problem(404, "not-found");
+        assert_eq!(trial.ask(&format!("DELETE {path}")).token("two").send().await.status, 204);
+        trial.ask(&format!("GET {path}")).token("boss").send().await.problem(404, "not-found");
     }
 
     #[tokio::test]

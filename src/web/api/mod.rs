@@ -5,13 +5,20 @@ mod asked;
 mod conditions;
 mod dead_letters;
 pub(crate) mod idempotency;
+mod lost;
 mod page;
+mod past;
 pub(crate) mod problem;
 mod quarantine;
+mod replays;
+mod revival;
+mod rotation;
+mod sample;
 mod shape;
 mod status;
 mod stored;
 mod subscriptions;
+mod switch;
 
 use crate::runtime::random;
 use crate::web::api::asked::BODY;
@@ -22,7 +29,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,13 +42,20 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The resources.
-fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 7] {
+fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 14] {
     use subscriptions::{change, create, delete, list, show};
     [
         ("/v1/subscriptions", get(list).post(create)),
         ("/v1/subscriptions/{id}", get(show).patch(change).delete(delete)),
+        ("/v1/subscriptions/{id}/pause", post(switch::pause)),
+        ("/v1/subscriptions/{id}/resume", post(switch::resume)),
+        ("/v1/subscriptions/{id}/secrets", post(rotation::rotate)),
+        ("/v1/subscriptions/{id}/test", post(sample::send)),
+        ("/v1/subscriptions/{id}/replays", get(replays::list).post(replays::create)),
+        ("/v1/subscriptions/{id}/replays/{replay}", get(replays::show).delete(replays::cancel)),
         ("/v1/dead-letters", get(dead_letters::list)),
-        ("/v1/dead-letters/{id}", get(dead_letters::show)),
+        ("/v1/dead-letters/retry", post(revival::retry)),
+        ("/v1/dead-letters/{id}", get(dead_letters::show).delete(revival::forget)),
         ("/v1/quarantine", get(quarantine::list)),
         ("/v1/quarantine/{id}", get(quarantine::show)),
         ("/v1/status", get(status::show)),
@@ -130,7 +144,7 @@ mod tests {
         let trial = Trial::open().await;
         let problem = trial.ask("GET /v1/nothing").send().await.problem(404, "not-found");
         assert_eq!(problem["detail"], "there is nothing at /v1/nothing");
-        trial.ask("POST /v1/subscriptions/x/pause").send().await.problem(404, "not-found");
+        trial.ask("POST /v1/subscriptions/x/stop").send().await.problem(404, "not-found");
         let answer = trial.ask("PUT /v1/subscriptions").send().await;
         answer.problem(405, "method-not-allowed");
         let mut allowed: Vec<_> = answer.header("allow").unwrap().split(',').collect();

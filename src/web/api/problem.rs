@@ -49,6 +49,8 @@ pub(crate) enum Kind {
     Internal,
     /// The store takes no writes now.
     StoreUnavailable,
+    /// Kafka did not answer.
+    KafkaUnavailable,
     /// It took too long.
     Timeout,
 }
@@ -119,7 +121,7 @@ impl IntoResponse for Problem {
 impl Kind {
     /// Every kind, for tables.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::MalformedJson,
         Self::BadRequest,
         Self::Unauthorized,
@@ -135,6 +137,7 @@ impl Kind {
         Self::KeyReused,
         Self::Internal,
         Self::StoreUnavailable,
+        Self::KafkaUnavailable,
         Self::Timeout,
     ];
 
@@ -177,6 +180,7 @@ impl Kind {
             Self::StoreUnavailable => {
                 ("store-unavailable", StatusCode::SERVICE_UNAVAILABLE, "Nothing can be stored now")
             }
+            Self::KafkaUnavailable => ("kafka-unavailable", StatusCode::SERVICE_UNAVAILABLE, "Kafka does not answer"),
             Self::Timeout => ("timeout", StatusCode::SERVICE_UNAVAILABLE, "It took too long"),
         }
     }

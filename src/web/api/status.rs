@@ -25,7 +25,9 @@ pub(crate) async fn show(
 
 fn body(state: &state::State) -> Value {
     let (report, totals, now) = (state.board.read(), Totals::of(&state.directory), clock::now());
-    let counts: Map<String, Value> = totals.subscriptions.iter().map(|(name, n)| ((*name).into(), json!(n))).collect();
+    let counts = |counts: &[(&'static str, u64)]| -> Map<String, Value> {
+        counts.iter().map(|(name, n)| ((*name).into(), json!(n))).collect()
+    };
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "started_at": report.started.to_string(),
@@ -34,8 +36,9 @@ fn body(state: &state::State) -> Value {
         "stopping": report.stopping,
         "kafka": health(&report.kafka),
         "partitions": report.partitions.iter().map(partition).collect::<Vec<_>>(),
-        "subscriptions": counts,
-        "lanes": counts,
+        "subscriptions": counts(&totals.subscriptions),
+        "lanes": counts(&totals.lanes),
+        "cursors": totals.cursors,
         "deliveries": { "in_flight": totals.in_flight, "queued": totals.queued },
         "ledger": { "rows": totals.rows, "bytes": totals.bytes, "oldest": totals.oldest.map(text) },
         "store": store(&report, state.store.free_bytes()),
@@ -100,6 +103,8 @@ mod tests {
         assert_eq!(status["kafka"], json!({ "ok": false, "reason": "no broker answers" }));
         assert_eq!((&status["store"]["ok"], &status["backpressure"]), (&json!(true), &json!("bytes")));
         assert_eq!(status["subscriptions"], json!({ "active": 1, "paused": 0, "disabled": 0 }));
+        let lanes = json!({ "live": 1, "failing": 0, "slow": 0, "full": 0, "paused": 0, "disabled": 0, "starting": 0 });
+        assert_eq!((&status["lanes"], &status["cursors"]), (&lanes, &json!(0)));
         assert_eq!((&status["version"], &status["generation"]), (&json!(env!("CARGO_PKG_VERSION")), &json!(1)));
         assert_eq!(status["ledger"], json!({ "rows": 0, "bytes": 0, "oldest": null }));
         assert!(status["uptime_s"].as_u64().unwrap() < 3_600);

@@ -1,14 +1,17 @@
 //! `/v1/subscriptions`: create, read, list, change, delete.
 
-use crate::model::subscription::{State, Subscription};
+use crate::model::subscription::{Start, Subscription};
+use crate::model::time::Timestamp;
 use crate::runtime::clock;
 use crate::store::space::Space;
 use crate::subscriptions::error::DirectoryError;
+use crate::subscriptions::health::{Health, Standing};
 use crate::subscriptions::{Entry, written};
 use crate::web::api::asked::{Document, Id};
 use crate::web::api::conditions::{self, Condition};
 use crate::web::api::idempotency::{Answer, Known};
 use crate::web::api::page::{Asked, Page};
+use crate::web::api::past;
 use crate::web::api::problem::{Kind, Problem};
 use crate::web::api::shape::{self, Made};
 use crate::web::auth::Caller;
@@ -24,9 +27,9 @@ use std::sync::Arc;
 use tracing::{error, info};
 
 /// How often a change without `If-Match` is tried when others change the same subscription.
-const TRIES: usize = 5;
+pub(crate) const TRIES: usize = 5;
 
-type Answered = Result<Response, Problem>;
+pub(crate) type Answered = Result<Response, Problem>;
 
 pub(crate) async fn create(
     extract::State(api): extract::State<Arc<Api>>,
@@ -70,7 +73,7 @@ pub(crate) async fn show(
 ) -> Answered {
     let entry = seen(&api, &caller, &id)?;
     let mut body = shape::subscription(&entry.subscription);
-    body["health"] = health(&entry);
+    body["health"] = health(&api, &entry);
     Ok(tagged(&entry.subscription, body))
 }
 
@@ -114,7 +117,12 @@ async fn made(api: &Api, caller: &Caller, mut document: Value) -> Result<Answer,
     let subscription = written::create(&node, &api.state.guard, clock::now());
     let subscription = subscription.map_err(|problems| Problem::invalid(&problems, &document))?;
     reachable(api, &subscription).await?;
-    let created = api.state.directory.create(subscription, Vec::new()).await.map_err(|error| refused(&error))?;
+    let begin = (subscription.start, clock::now());
+    let cursors = match begin.0 {
+        Start::Now => Vec::new(),
+        Start::Earliest | Start::At(_) => past::look(api, move |past, topics| past.cursors(topics, begin)).await?,
+    };
+    let created = api.state.directory.create(subscription, cursors).await.map_err(|error| refused(&error))?;
     info!(subscription = %created.id, tenant = %created.tenant, by = %caller.name, "subscription created");
     let mut body = shape::subscription(&created);
     body["secrets"] = shape::secrets(&created, if by_user { Made::ByUser } else { Made::Here });
@@ -166,7 +174,7 @@ fn bind_tenant(caller: &Caller, document: &mut Value) -> Result<(), Problem> {
 }
 
 /// The addresses behind the endpoint's name may be called (SEC-1), and there is room to store.
-async fn reachable(api: &Api, subscription: &Subscription) -> Result<(), Problem> {
+pub(crate) async fn reachable(api: &Api, subscription: &Subscription) -> Result<(), Problem> {
     if api.state.store.space() == Space::Hard {
         return Err(Problem::of(Kind::StoreUnavailable, "the disk is full: free space is below store.min_free"));
     }
@@ -174,13 +182,13 @@ async fn reachable(api: &Api, subscription: &Subscription) -> Result<(), Problem
     judged.map_err(|refusal| Problem::field("/url", refusal.to_string()))
 }
 
-fn seen(api: &Api, caller: &Caller, id: &str) -> Result<Arc<Entry>, Problem> {
+pub(crate) fn seen(api: &Api, caller: &Caller, id: &str) -> Result<Arc<Entry>, Problem> {
     let snapshot = api.state.directory.snapshot();
     let entry = snapshot.get(id).filter(|entry| caller.sees(&entry.subscription.tenant));
     entry.cloned().ok_or_else(|| Problem::not_found("subscription"))
 }
 
-fn changeable(api: &Api, caller: &Caller, id: &str) -> Result<Arc<Entry>, Problem> {
+pub(crate) fn changeable(api: &Api, caller: &Caller, id: &str) -> Result<Arc<Entry>, Problem> {
     let entry = seen(api, caller, id)?;
     if entry.subscription.declared {
         return Err(Problem::of(Kind::ReadOnly, "it is declared in a file: change it there"));
@@ -188,7 +196,7 @@ fn changeable(api: &Api, caller: &Caller, id: &str) -> Result<Arc<Entry>, Proble
     Ok(entry)
 }
 
-fn refused(error: &DirectoryError) -> Problem {
+pub(crate) fn refused(error: &DirectoryError) -> Problem {
     match error {
         DirectoryError::NotFound => Problem::not_found("subscription"),
         DirectoryError::Conflict { found, .. } => conditions::stale(*found),
@@ -200,33 +208,41 @@ fn refused(error: &DirectoryError) -> Problem {
     }
 }
 
-fn health(entry: &Entry) -> Value {
-    let (counts, oldest) = entry.cell.act(|lane, _| (lane.counts(), lane.ledger_oldest()));
-    let reason = match entry.subscription.status.state {
-        State::Disabled => Some("disabled"),
-        State::Paused => Some("paused"),
-        State::Active => (counts.rows > 0).then_some("failing"),
-    };
+fn health(api: &Api, entry: &Entry) -> Value {
+    let health = Health::of(entry.subscription.status.state, &entry.cell);
+    let report = api.state.board.read();
+    let cursors = health.cursors.iter().map(|(at, offset)| {
+        let end = report.partitions.get(at).and_then(|partition| partition.end);
+        json!({ "topic": &*at.topic, "partition": at.partition, "offset": offset, "end": end })
+    });
+    let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
     json!({
-        "reason": reason,
-        "in_flight": counts.in_flight,
-        "queued": counts.queued,
-        "ledger": { "rows": counts.rows, "bytes": counts.bytes, "oldest": oldest.map(|time| time.to_string()) },
+        "places": { "live": health.live, "behind": health.behind, "joining": health.joining },
+        "reason": Some(health.standing).filter(|standing| *standing != Standing::Live).map(Standing::as_str),
+        "breaker": health.breaker,
+        "in_flight": health.in_flight,
+        "queued": health.queued,
+        "ledger": { "rows": health.rows, "bytes": health.bytes, "oldest": time(health.oldest) },
+        "cursors": cursors.collect::<Vec<_>>(),
+        "failing_since": time(health.failing_since),
     })
 }
 
-fn tags(subscription: &Subscription) -> HeaderMap {
+pub(crate) fn tags(subscription: &Subscription) -> HeaderMap {
     HeaderMap::from_iter([(header::ETAG, conditions::etag(subscription.version))])
 }
 
-fn tagged(subscription: &Subscription, body: Value) -> Response {
+pub(crate) fn tagged(subscription: &Subscription, body: Value) -> Response {
     (tags(subscription), Json(body)).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::broker::Broker;
+    use crate::kafka::settings::KafkaSettings;
     use crate::model::id::Sid;
+    use crate::model::record::TopicPartition;
     use crate::model::subscription::Tenant;
     use crate::web::trial::{Answer, Trial, order};
 
@@ -332,8 +348,7 @@ mod tests {
         let later = [
             ("filters", json!([{ "exact": { "type": "x" } }])),
             ("transform", json!({ "a": 1 })),
-            ("start", json!("earliest")),
-            ("batch", json!({ "max_events": 10 })),
+            ("format", json!("xml")),
             ("verification", json!("challenge")),
         ];
         for (key, value) in later {
@@ -341,6 +356,38 @@ mod tests {
             assert_eq!(answer.pointers(), [format!("/{key}")], "{}", answer.body);
             assert!(answer.body.contains("not yet available"), "{}", answer.body);
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_subscription_that_begins_in_the_past_has_its_cursors_before_the_answer() {
+        let broker = Broker::start().unwrap();
+        broker.topic("shop.orders", 3).unwrap();
+        let brokers = broker.servers().to_owned();
+        let trial = Trial::reading(KafkaSettings { brokers, ..KafkaSettings::default() }, "shop.orders").await;
+        let ours = TopicPartition { topic: "shop.orders".into(), partition: 1 };
+        trial.state.directory.hands().partitions.open(&ours, 0);
+        let answer = trial.create("", json!({ "start": "earliest" })).await;
+        assert_eq!((answer.status, &answer.json()["start"]), (201, &json!("earliest")));
+        let cursors = trial.state.store.cursors().unwrap();
+        assert_eq!(
+            cursors.iter().map(|(key, row)| (key.at.partition, row.offset)).collect::<Vec<_>>(),
+            [(0, 0), (1, 0), (2, 0)]
+        );
+        let health = get(&trial, &path(&answer)).await.json()["health"].clone();
+        assert_eq!((&health["reason"], &health["places"]["behind"]), (&json!("starting"), &json!(1)));
+        let cursor = json!({ "topic": "shop.orders", "partition": 1, "offset": 0, "end": null });
+        assert_eq!(health["cursors"], json!([cursor]));
+        trial.create("", json!({ "start": "now" })).await;
+        assert_eq!(trial.state.store.cursors().unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn when_the_past_cannot_be_looked_up_nothing_is_made() {
+        let trial = Trial::open().await;
+        trial.create("", json!({ "start": "earliest" })).await.problem(503, "kafka-unavailable");
+        let future = trial.create("", json!({ "start": "2999-01-01T00:00:00Z" })).await;
+        assert_eq!(future.pointers(), ["/start"]);
+        assert_eq!(trial.state.store.subscriptions().unwrap().len(), 0);
     }
 
     #[tokio::test]

@@ -1,0 +1,346 @@
+//! `/v1/subscriptions/{id}/replays`: what the log still holds, sent again.
+
+use crate::model::problem::Problems;
+use crate::model::replay::Replay;
+use crate::model::subscription::Start;
+use crate::model::time::Timestamp;
+use crate::runtime::{clock, random};
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::subscriptions::Entry;
+use crate::subscriptions::replays::{self, Progress};
+use crate::web::api::asked::{Document, Id};
+use crate::web::api::idempotency::{Answer, Known};
+use crate::web::api::problem::{Kind, Problem};
+use crate::web::api::subscriptions::{Answered, seen};
+use crate::web::api::{past, stored};
+use crate::web::auth::Caller;
+use crate::web::state::Api;
+use crate::yaml::fields::{Field, Fields};
+use crate::yaml::node::Node;
+use axum::body::Bytes;
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::{Extension, Json, extract};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tracing::{error, info};
+
+/// Replays of one subscription that are kept, those that are over too: the oldest of these go first.
+const MOST: usize = 100;
+/// Replays of one subscription at a time.
+const RUNNING: usize = 10;
+
+/// What is asked for.
+struct Wanted {
+    from: Start,
+    to: Option<Timestamp>,
+    dry_run: bool,
+}
+
+pub(crate) async fn create(
+    extract::State(api): extract::State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+    headers: HeaderMap,
+    document: Document,
+) -> Answered {
+    let entry = seen(&api, &caller, &id)?;
+    let wanted = Wanted::read(&document.value, clock::now())?;
+    let claim = match api.kept.look(&headers, &caller, document.digest)? {
+        Known::Yes(response) => return Ok(response),
+        Known::No(claim) => claim,
+    };
+    let range = (wanted.from, wanted.to);
+    let stretches = past::look(&api, move |past, topics| past.stretches(topics, range)).await?;
+    let (sid, stream) = (entry.subscription.sid, u128::from_be_bytes(random::sid().to_bytes()));
+    let replay = Replay { sid, stream, from: wanted.from, to: wanted.to, created: clock::now(), stretches };
+    if wanted.dry_run {
+        return Ok(Json(json!({ "id": null, "state": "dry_run", "total": replay.total() })).into_response());
+    }
+    let inner = Arc::clone(&api);
+    let work = async move {
+        make_room(&inner, &entry).await?;
+        let begun = replays::begin(inner.state.directory.hands(), &entry.cell, &replay).await;
+        begun.map_err(|error| refused(&error))?;
+        info!(subscription = %id, replay = replay.id(), by = %caller.name, "replay begun");
+        let (replay, progress) = stored::read(&inner, move |store| with_progress(store, replay)).await?;
+        let location = format!("/v1/subscriptions/{id}/replays/{}", replay.id());
+        let location = HeaderValue::from_str(&location).map_err(|_| Problem::not_found("subscription"))?;
+        let json = HeaderValue::from_static("application/json");
+        let headers = HeaderMap::from_iter([(header::LOCATION, location), (header::CONTENT_TYPE, json)]);
+        let body = Bytes::from(shown(&replay, progress).to_string());
+        let answer = Answer { status: StatusCode::ACCEPTED, headers, body };
+        claim.keep(&answer);
+        Ok(answer.first())
+    };
+    api.unbroken(work).await.unwrap_or_else(|_| Err(Problem::of(Kind::Internal, "the change broke down")))
+}
+
+pub(crate) async fn list(
+    extract::State(api): extract::State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+) -> Result<Json<Value>, Problem> {
+    let entry = seen(&api, &caller, &id)?;
+    let all = all(&api, &entry).await?;
+    let items: Vec<_> = all.iter().map(|(replay, progress)| shown(replay, *progress)).collect();
+    Ok(Json(json!({ "items": items, "next_cursor": null })))
+}
+
+pub(crate) async fn show(
+    extract::State(api): extract::State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    path: Path<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let (_, (replay, progress)) = find(&api, &caller, path).await?;
+    Ok(Json(shown(&replay, progress)))
+}
+
+pub(crate) async fn cancel(
+    extract::State(api): extract::State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    path: Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let (entry, (replay, _)) = find(&api, &caller, path).await?;
+    let inner = Arc::clone(&api);
+    let work = async move {
+        let ended = replays::call_off(inner.state.directory.hands(), &entry.cell, &replay).await;
+        ended.map_err(|error| refused(&error))?;
+        info!(subscription = %entry.subscription.id, replay = replay.id(), by = %caller.name, "replay called off");
+        Ok(StatusCode::NO_CONTENT)
+    };
+    api.unbroken(work).await.unwrap_or_else(|_| Err(Problem::of(Kind::Internal, "the change broke down")))
+}
+
+/// Refuses one too many; forgets the oldest of those that are over.
+async fn make_room(api: &Api, entry: &Entry) -> Result<(), Problem> {
+    let all = all(api, entry).await?;
+    let (running, over): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, progress)| progress.open > 0);
+    if running.len() >= RUNNING {
+        return Err(Problem::of(Kind::Conflict, format!("{RUNNING} replays run: wait, or cancel one")));
+    }
+    for (replay, _) in over.iter().take((running.len() + over.len() + 1).saturating_sub(MOST)) {
+        let ended = replays::call_off(api.state.directory.hands(), &entry.cell, replay).await;
+        ended.map_err(|error| refused(&error))?;
+    }
+    Ok(())
+}
+
+/// All replays of a subscription, the oldest first.
+async fn all(api: &Api, entry: &Entry) -> Result<Vec<(Replay, Progress)>, Problem> {
+    let sid = entry.subscription.sid;
+    let read =
+        move |store: &Store| store.replays(sid)?.into_iter().map(|replay| with_progress(store, replay)).collect();
+    stored::read(api, read).await
+}
+
+fn with_progress(store: &Store, replay: Replay) -> Result<(Replay, Progress), StoreError> {
+    let progress = replays::progress(store, &replay)?;
+    Ok((replay, progress))
+}
+
+async fn find(
+    api: &Api,
+    caller: &Caller,
+    Path((id, wanted)): Path<(String, String)>,
+) -> Result<(Arc<Entry>, (Replay, Progress)), Problem> {
+    let entry = seen(api, caller, &id)?;
+    let found = all(api, &entry).await?.into_iter().find(|(replay, _)| replay.id() == wanted);
+    Ok((entry, found.ok_or_else(|| Problem::not_found("replay"))?))
+}
+
+fn shown(replay: &Replay, progress: Progress) -> Value {
+    json!({
+        "id": replay.id(),
+        "state": if progress.open > 0 { "running" } else { "finished" },
+        "from": replay.from.to_string(),
+        "to": replay.to.map(|time| time.to_string()),
+        "created_at": replay.created.to_string(),
+        "delivered": progress.settled,
+        "total": replay.total(),
+    })
+}
+
+fn refused(error: &StoreError) -> Problem {
+    error!(%error, "a replay could not be stored");
+    Problem::of(Kind::StoreUnavailable, "the store takes no writes")
+}
+
+// === impl Wanted ===
+
+impl Wanted {
+    fn read(document: &Value, now: Timestamp) -> Result<Self, Problem> {
+        let (node, mut problems) = (Node::from_json(&"request".into(), document), Problems::default());
+        let wanted = Self::fields(&Field::new(&node, ""), now, &mut problems);
+        match problems.or(wanted).map_err(|problems| Problem::invalid(&problems, document))? {
+            Some(wanted) => Ok(wanted),
+            None => Err(Problem::field("", "is no replay")),
+        }
+    }
+
+    fn fields(field: &Field<'_>, now: Timestamp, problems: &mut Problems) -> Option<Self> {
+        let mut fields = Fields::of(field, problems)?;
+        let from = fields.required("from", problems).and_then(|field| {
+            let from = Start::parse(field.text(problems)?).filter(|from| *from != Start::Now);
+            if from.is_none() {
+                field.problem(problems, "must be `earliest` or a time", "Times are as in RFC 3339");
+            } else if matches!(from, Some(Start::At(time)) if time > now) {
+                field.problem(problems, "is in the future", "");
+            }
+            from
+        });
+        let to = fields.optional("to").and_then(|field| {
+            let to = Timestamp::parse(field.text(problems)?);
+            match (to, from) {
+                (None, _) => field.problem(problems, "must be a time", "Times are as in RFC 3339"),
+                (Some(to), Some(Start::At(from))) if to <= from => field.problem(problems, "is not after `from`", ""),
+                (Some(to), _) if to > now => field.problem(problems, "is in the future", "Leave it out: up to now"),
+                (Some(_), _) => {}
+            }
+            to
+        });
+        fields.not_yet("types", problems);
+        let dry_run = fields.optional("dry_run").and_then(|field| field.boolean(problems)).unwrap_or_default();
+        fields.finish(problems);
+        Some(Self { from: from?, to, dry_run })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::broker::Broker;
+    use crate::kafka::settings::KafkaSettings;
+    use crate::kafka::writer::{Draft, Writer};
+    use crate::model::cursor::{BehindReason, CursorKey, CursorRow};
+    use crate::model::delivery::{LedgerHead, LedgerKey};
+    use crate::model::record::TopicPartition;
+    use crate::model::subscription::Tenant;
+    use crate::store::batch::Batch;
+    use crate::web::api::dead_letters::tests::letter;
+    use crate::web::trial::{Answer, Trial};
+
+    const PATH: &str = "/v1/subscriptions/billing/replays";
+
+    /// A shop whose only partition has five records, and one subscription.
+    async fn shop() -> (Trial, Broker) {
+        let broker = Broker::start().unwrap();
+        broker.topic("shop.orders", 1).unwrap();
+        let kafka = KafkaSettings { brokers: broker.servers().into(), ..KafkaSettings::default() };
+        let writer = Writer::new(&kafka).unwrap();
+        for _ in 0..5 {
+            let draft = Draft { topic: "shop.orders".into(), key: None, headers: Vec::new(), value: Some("{}".into()) };
+            writer.write(&draft).await.unwrap();
+        }
+        let trial = Trial::reading(kafka, "shop.orders").await;
+        trial.given("billing", Tenant::None, crate::model::id::Sid::new(1, 1)).await;
+        trial.state.directory.hands().partitions.open(&at(), 5);
+        (trial, broker)
+    }
+
+    fn at() -> TopicPartition {
+        TopicPartition { topic: "shop.orders".into(), partition: 0 }
+    }
+
+    async fn post(trial: &Trial, body: Value) -> Answer {
+        trial.ask(&format!("POST {PATH}")).json(&body).send().await
+    }
+
+    fn cursors(trial: &Trial) -> Vec<(CursorKey, CursorRow)> {
+        trial.state.store.cursors().unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_replay_is_a_place_of_its_own_from_its_beginning_to_the_end_of_the_log() {
+        let (trial, _broker) = shop().await;
+        let dry = post(&trial, json!({ "from": "earliest", "dry_run": true })).await;
+        assert_eq!((dry.status, &dry.json()["total"]), (200, &json!(5)));
+        assert!(cursors(&trial).is_empty());
+        let answer = post(&trial, json!({ "from": "earliest" })).await;
+        let made = answer.json();
+        assert_eq!((answer.status, &made["state"], &made["total"]), (202, &json!("running"), &json!(5)));
+        let id = made["id"].as_str().unwrap();
+        assert_eq!(answer.header("location"), Some(format!("{PATH}/{id}").as_str()));
+        assert!(id.starts_with("rpl_"));
+        let (key, row) = cursors(&trial).remove(0);
+        assert!(key.stream != 0 && row.reason == BehindReason::Replay);
+        assert_eq!((row.offset, row.to), (0, Some(5)));
+        let health = trial.ask("GET /v1/subscriptions/billing").send().await.json()["health"].clone();
+        assert_eq!((&health["places"]["behind"], &health["reason"]), (&json!(1), &Value::Null));
+        let mut batch = Batch::new();
+        batch.cursor(&key, &CursorRow { offset: 3, ..row });
+        trial.state.store.durable(batch).await.unwrap();
+        let shown = trial.ask(&format!("GET {PATH}/{id}")).send().await.json();
+        assert_eq!((&shown["delivered"], &shown["state"]), (&json!(3), &json!("running")));
+        let mut batch = Batch::new();
+        batch.drop_cursor(&key);
+        trial.state.store.durable(batch).await.unwrap();
+        let list = trial.ask(&format!("GET {PATH}")).send().await.json();
+        assert_eq!((&list["items"][0]["delivered"], &list["items"][0]["state"]), (&json!(5), &json!("finished")));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_replay_that_is_called_off_leaves_nothing_and_hurts_nothing_else() {
+        let (trial, _broker) = shop().await;
+        let id = post(&trial, json!({ "from": "earliest" })).await.json()["id"].as_str().unwrap().to_owned();
+        let key = cursors(&trial).remove(0).0;
+        let event = letter(key.sid, 1, crate::model::dead_letter::DeadReason::Gone).event;
+        let (mut batch, mut rows) = (Batch::new(), Vec::new());
+        for stream in [key.stream, 0] {
+            let row = LedgerKey { at: at(), stream, ..LedgerKey::of(&event, key.sid) };
+            let time = clock::now().after(std::time::Duration::from_secs(60));
+            let (first, due, ordering_key) = (time, time, None);
+            let head = LedgerHead { attempts: 1, first, due, last: None, ordering_key, body_len: 0 };
+            batch.park(&row, &head, &event);
+            rows.push((row, head));
+        }
+        trial.state.store.durable(batch).await.unwrap();
+        let entry = trial.state.directory.snapshot().get("billing").cloned().unwrap();
+        entry.cell.act(|lane, turn| lane.adopt(rows, turn));
+        assert_eq!(trial.ask(&format!("DELETE {PATH}/{id}")).send().await.status, 204);
+        let left = trial.state.store.ledger_heads().unwrap();
+        assert_eq!((left.len(), left[0].0.stream), (1, 0));
+        assert!(cursors(&trial).is_empty());
+        let counts = entry.cell.act(|lane, _| lane.counts());
+        assert_eq!((counts.rows, counts.behind), (1, 0), "the lane forgot it, too");
+        trial.ask(&format!("GET {PATH}/{id}")).send().await.problem(404, "not-found");
+        trial.ask(&format!("DELETE {PATH}/{id}")).send().await.problem(404, "not-found");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn so_many_replays_run_at_a_time_and_they_go_with_their_subscription() {
+        let (trial, _broker) = shop().await;
+        for _ in 0..RUNNING {
+            assert_eq!(post(&trial, json!({ "from": "earliest" })).await.status, 202);
+        }
+        post(&trial, json!({ "from": "earliest" })).await.problem(409, "conflict");
+        let sid = trial.state.directory.snapshot().get("billing").unwrap().subscription.sid;
+        assert_eq!(trial.ask("DELETE /v1/subscriptions/billing").send().await.status, 204);
+        trial.state.store.durable(Batch::new()).await.unwrap();
+        assert!(trial.state.store.replays(sid).unwrap().is_empty() && cursors(&trial).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_replayed_is_refused() {
+        let trial = Trial::guarded().await;
+        trial.given("billing", Tenant::One("t-1".into()), crate::model::id::Sid::new(1, 1)).await;
+        let (old, older) = ("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z");
+        for (body, pointer) in [
+            (json!({ "from": "now" }), "/from"),
+            (json!({ "from": "2999-01-01T00:00:00Z" }), "/from"),
+            (json!({ "from": old, "to": older }), "/to"),
+            (json!({ "from": old, "to": "2999-01-01T00:00:00Z" }), "/to"),
+            (json!({ "from": old, "types": ["a"] }), "/types"),
+            (json!({ "from": old, "until": old }), "/until"),
+        ] {
+            let answer = trial.ask(&format!("POST {PATH}")).token("one").json(&body).send().await;
+            assert_eq!(answer.pointers(), [pointer], "{body}");
+        }
+        let ask = |token: &str| trial.ask(&format!("POST {PATH}")).token(token).json(&json!({ "from": old })).send();
+        ask("two").await.problem(404, "not-found");
+        ask("reader").await.problem(403, "forbidden");
+        ask("one").await.problem(503, "kafka-unavailable");
+    }
+}

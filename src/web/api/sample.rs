@@ -1,0 +1,130 @@
+//! `POST /v1/subscriptions/{id}/test`: one attempt, made now, with a made-up event. Nothing of it is kept or retried.
+
+use crate::deliver;
+use crate::model::event::{Emitted, IntegrationEvent};
+use crate::model::id::EventId;
+use crate::model::outcome::{FailureCause, Outcome};
+use crate::model::problem::Problems;
+use crate::model::record::Origin;
+use crate::model::subscription::{Subscription, Tenant};
+use crate::runtime::{clock, random};
+use crate::web::api::asked::{Document, Id};
+use crate::web::api::problem::Problem;
+use crate::web::api::shape;
+use crate::web::api::subscriptions::seen;
+use crate::web::auth::Caller;
+use crate::web::state::Api;
+use crate::yaml::fields::{Field, Fields};
+use crate::yaml::node::Node;
+use axum::{Extension, Json, extract};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::info;
+
+/// An answer must come before the request's own deadline.
+const PATIENCE: Duration = Duration::from_secs(25);
+/// Where made-up events come from: no topic may be called so.
+const TOPIC: &str = "(test)";
+
+pub(crate) async fn send(
+    extract::State(api): extract::State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+    document: Document,
+) -> Result<Json<Value>, Problem> {
+    let entry = seen(&api, &caller, &id)?;
+    let event = Emitted::new(event(&entry.subscription, asked(&document.value)?));
+    let (target, began) = (entry.cell.target(), Instant::now());
+    let attempt = deliver::attempt(&api.state.transport, &target, &event, clock::now());
+    let outcome = tokio::time::timeout(PATIENCE, attempt).await.unwrap_or_else(|_| {
+        let detail = format!("no answer within {} s; a test waits no longer", PATIENCE.as_secs());
+        Outcome::Failed { cause: FailureCause::Timeout, detail }
+    });
+    info!(subscription = %id, by = %caller.name, %outcome, "test sent");
+    let mut body = shape::outcome(&outcome);
+    body["accepted"] = json!(outcome.accepted());
+    body["duration_ms"] = json!(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    body["event"] = shape::event(&event.event);
+    Ok(Json(body))
+}
+
+/// The type that was asked for.
+fn asked(document: &Value) -> Result<Option<String>, Problem> {
+    let (node, mut problems, mut asked) = (Node::from_json(&"request".into(), document), Problems::default(), None);
+    if let Some(mut fields) = Fields::of(&Field::new(&node, ""), &mut problems) {
+        if let Some(field) = fields.optional("type") {
+            asked = field.string(&mut problems);
+            if asked.as_deref().is_some_and(|text| text.is_empty() || text.len() > 256) {
+                field.problem(&mut problems, "is no type", "It has 1 to 256 characters");
+            }
+        }
+        fields.finish(&mut problems);
+    }
+    problems.or(asked).map_err(|problems| Problem::invalid(&problems, document))
+}
+
+/// An event of this type, else of the first type that the subscription names without a star.
+fn event(subscription: &Subscription, asked: Option<String>) -> IntegrationEvent {
+    let named = subscription.types.iter().find(|pattern| !pattern.contains('*')).cloned();
+    let offset = i64::from_be_bytes(random::secret()) & i64::MAX;
+    let origin = Origin { topic: TOPIC.into(), partition: 0, offset, timestamp: clock::now() };
+    IntegrationEvent {
+        id: EventId::derive(&origin, "test", 0),
+        time: origin.timestamp,
+        origin,
+        mapping: "test".into(),
+        ord: 0,
+        source: "urn:hookline:test".into(),
+        event_type: asked.or(named).unwrap_or_else(|| "hookline.test".into()).into(),
+        subject: None,
+        tenant: match &subscription.tenant {
+            Tenant::One(tenant) => Some(tenant.clone()),
+            Tenant::None | Tenant::All => None,
+        },
+        key: None,
+        traceparent: None,
+        data: json!({ "test": true }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::trial::Trial;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_test_makes_one_signed_attempt_and_says_what_came_of_it() {
+        let trial = Trial::open().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hooks", listener.local_addr().unwrap());
+        let made = trial.create("", json!({ "url": url, "types": ["com.acme.**", "com.acme.order.placed"] })).await;
+        let test = format!("POST {}/test", made.header("location").unwrap());
+        let receiver = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (mut request, mut chunk) = (String::new(), [0; 4096]);
+            while !request.contains("\"test\":true") {
+                let read = stream.read(&mut chunk).await.unwrap();
+                request.push_str(std::str::from_utf8(&chunk[..read]).unwrap());
+            }
+            let answer = "HTTP/1.1 422 no\r\ncontent-length: 3\r\nconnection: close\r\n\r\nwhy";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            request
+        };
+        let (answer, request) = tokio::join!(trial.ask(&test).json(&json!({})).send(), receiver);
+        assert!(request.contains("webhook-signature: v1,") && request.contains("com.acme.order.placed"), "{request}");
+        let body = answer.json();
+        assert_eq!((answer.status, &body["status"], &body["accepted"]), (200, &json!(422), &json!(false)));
+        assert_eq!((&body["response_head"], &body["error"]), (&json!("why"), &json!("status")));
+        assert_eq!(body["event"]["type"], "com.acme.order.placed");
+        drop(listener);
+        let refused = trial.ask(&test).json(&json!({ "type": "x.y" })).send().await.json();
+        assert_eq!((&refused["error"], &refused["event"]["type"]), (&json!("connect"), &json!("x.y")));
+        let wrong = trial.ask(&test).json(&json!({ "typ": "x.y" })).send().await;
+        assert_eq!(wrong.pointers(), ["/typ"]);
+        let health = trial.ask(&format!("GET {}", made.header("location").unwrap())).send().await.json();
+        assert_eq!(health["health"]["ledger"]["rows"], 0, "nothing of it is kept");
+    }
+}
