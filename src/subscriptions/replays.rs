@@ -36,7 +36,7 @@ pub async fn begin(hands: &Hands, cell: &Arc<Cell>, replay: &Replay) -> Result<(
         // A partition that is not ours now brings its cursors when it comes.
         if let Some(epoch) = hands.partitions.with(&place.at, |progress| progress.epoch()) {
             cell.act(|lane, turn| lane.begin(place, (epoch, row), turn));
-            hands.readers.has_cursor(cell);
+            hands.readers.has_cursor(cell.sid, cell);
         }
     }
     Ok(())
