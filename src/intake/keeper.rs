@@ -28,7 +28,6 @@ impl Owner for Keeper {
     /// had to be cut off.
     fn revoke(&self, gone: &[TopicPartition]) -> Vec<Commit> {
         fault::point("close.begin");
-        fault::point("close.begin");
         let snapshot = self.directory.snapshot();
         for entry in snapshot.iter() {
             entry.cell.act(|lane, _| gone.iter().for_each(|at| lane.stop(at)));
@@ -37,7 +36,6 @@ impl Owner for Keeper {
             info!(attempts, "cutting off what did not end in time");
         }
         fault::point("close.stopped");
-        fault::point("close.stopped");
         for at in gone {
             let Some(position) = self.partitions.with(at, |progress| progress.position()) else { continue };
             for entry in snapshot.iter() {
@@ -45,11 +43,9 @@ impl Owner for Keeper {
             }
         }
         fault::point("close.detached");
-        fault::point("close.detached");
         if let Open::Some(records) = self.wait(FLUSH, || self.unsettled(gone)) {
             warn!(records, "these records stay uncommitted; their deliveries may come twice");
         }
-        fault::point("close.durable");
         fault::point("close.durable");
         let commits = gone.iter().filter_map(|at| self.commits.of(at)).collect();
         self.lose(gone);

@@ -234,7 +234,6 @@ impl Loop {
     /// Begins an epoch of a partition.
     fn open(&self, at: &TopicPartition, offset: i64) {
         fault::point("open.begin");
-        fault::point("open.begin");
         let epoch = self.parts.partitions.open(at, offset);
         if let Err(error) = self.parts.directory.open(at, epoch) {
             error!(topic = %at.topic, partition = at.partition, %error, "what is owed of a partition cannot be read");
@@ -243,7 +242,6 @@ impl Loop {
         }
         self.commits.begin(at, offset);
         joins::begun(&self.parts.directory, &self.commits, at);
-        fault::point("open.done");
         fault::point("open.done");
     }
 

@@ -59,7 +59,6 @@ impl Admit {
         });
         let epoch = epoch.flatten()?;
         fault::point("admit.before");
-        fault::point("admit.before");
         if admission.pending > 0 {
             self.partitions.hold(bytes);
         }
@@ -77,7 +76,6 @@ impl Admit {
             let group = Group { epoch, offset: ticket.offset, events };
             cell.act(|lane, turn| lane.offer(&ticket.at, group, turn));
         }
-        fault::point("admit.after");
         fault::point("admit.after");
         None
     }

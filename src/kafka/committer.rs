@@ -114,13 +114,11 @@ impl Desk {
         loop {
             let Some(commits) = self.wait() else { return };
             fault::point("commit.before");
-            fault::point("commit.before");
             let result = match send(&commits) {
                 // Nothing to commit is no failure.
                 Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
                 Err(error) => Err(error.to_string()),
             };
-            fault::point("commit.after");
             fault::point("commit.after");
             answered(commits, result);
             self.lock().busy = Busy::No;

@@ -323,14 +323,12 @@ impl Context {
                 committer.settle(SETTLE);
             }
             fault::point("close.commit");
-            fault::point("close.commit");
             if let Err(error) = commit_list(&commits).and_then(|list| match list.count() {
                 0 => Ok(()),
                 _ => consumer.commit(&list, CommitMode::Sync),
             }) {
                 warn!(%error, "the last commit of revoked partitions failed; some deliveries may come twice");
             }
-            fault::point("close.committed");
             fault::point("close.committed");
             info!(partitions = gone.len(), "partitions given back");
         }
