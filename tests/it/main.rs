@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod behind;
 mod habits;
 mod harness;
 mod isolation;

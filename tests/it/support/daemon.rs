@@ -164,6 +164,14 @@ impl Daemon {
         });
     }
 
+    /// Posts `body`; what it makes is answered with 201 or 202.
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
+        let reply = Call::new("POST", self.api, path).json(body).send().unwrap();
+        assert!([201, 202].contains(&reply.status), "POST {path}: {reply:?}");
+        reply.json()
+    }
+
     /// Makes a call without body.
     #[track_caller]
     pub(crate) fn call(&self, method: &str, path: &str) -> Reply {
