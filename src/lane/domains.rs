@@ -24,7 +24,7 @@ pub(crate) struct Domain {
     stream: u128,
     /// Queued, in order, with their numbers in the queue.
     queued: VecDeque<(Spot, u64)>,
-    /// Ledger rows: all but those that were accepted.
+    /// Ledger rows: all but those that were accepted under the present rules of order.
     rows: BTreeSet<LedgerKey>,
     /// Deliveries that are out; more than one only within a batch.
     out: usize,
@@ -169,6 +169,11 @@ impl Domain {
 
     pub(crate) fn land(&mut self) {
         self.out -= 1;
+    }
+
+    /// Whether no other of it is out.
+    pub(crate) fn is_last_out(&self) -> bool {
+        self.out == 1
     }
 
     fn next(&self) -> Next {

@@ -307,12 +307,13 @@ impl Ledger {
         self.rows.drain().flat_map(|(_, row)| row.waiting).collect()
     }
 
-    /// The rows that hold up their domain, with their ordering keys: for other rules of order.
+    /// Gives each row its domain, for other rules of order. One that leaves holds up its domain too: a death counts
+    /// only when it is durable.
     pub(crate) fn redomain(&mut self, mut domain: impl FnMut(&LedgerKey, &LedgerHead) -> Option<u32>) {
         let keys = self.rows.keys().cloned().collect::<Vec<_>>();
         for key in keys {
             let Some(row) = self.rows.get_mut(&key) else { continue };
-            row.domain = if row.stage == Stage::Leaving { None } else { domain(&key, &row.head) };
+            row.domain = domain(&key, &row.head);
             row.allowed = if row.domain.is_none() { Allowed::Yes } else { Allowed::No };
             self.seat(&key);
         }

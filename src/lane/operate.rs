@@ -199,4 +199,18 @@ mod tests {
         let retries = solo.starts();
         assert_eq!(retries.len(), 1, "the two rows have one key: {retries:?}");
     }
+
+    #[test]
+    fn inv_4_what_dies_as_order_is_asked_for_holds_up_its_key_until_its_death_is_durable() {
+        let mut solo = Solo::new(settings(Ordering::None, 0));
+        solo.offer(1, &[1]);
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.act(|lane, turn| lane.configure(settings(Ordering::Key, 0), turn));
+        solo.finish(attempt, status(413, Absent));
+        assert_eq!(solo.lane.settings.ordering, Ordering::Key);
+        solo.offer(2, &[1]);
+        assert!(solo.starts().is_empty(), "a kill now would bring 1 again, behind 2");
+        solo.flush();
+        assert_eq!(solo.starts()[0].1, [2]);
+    }
 }

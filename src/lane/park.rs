@@ -36,11 +36,15 @@ pub(crate) struct To {
 // === impl Lane ===
 
 impl Lane {
-    /// Parks a delivery whose first attempt failed, and behind it what is queued of its order domain.
+    /// Parks a delivery whose first attempt failed, and behind the last of its order domain in that attempt what is
+    /// queued of the domain. Call it before the delivery lands.
     pub(crate) fn park(&mut self, delivery: &Delivery, head: LedgerHead, turn: &mut Turn<'_>) {
         let mut draft = Draft::default();
         self.draft_row(delivery, (head, Birth::Waiting), &mut draft);
-        self.park_followers(delivery, draft, turn);
+        if delivery.domain.is_some_and(|domain| self.domains.get(domain).is_last_out()) {
+            self.draft_followers(delivery, turn.now, &mut draft);
+        }
+        self.write(delivery.place, draft, turn);
     }
 
     /// Parks deliveries of one place that were never tried.
@@ -66,10 +70,18 @@ impl Lane {
             return;
         }
         let is_old = |delivery: &Delivery| old.contains(&(Arc::as_ptr(&delivery.event) as usize));
-        for (delivery, head) in self.take_flights(turn.now, is_old) {
+        let taken = self.take_flights(turn.now, is_old);
+        for (delivery, head) in &taken {
             let mut draft = Draft::default();
-            self.draft_row(&delivery, (head, Birth::Busy), &mut draft);
-            self.park_followers(&delivery, draft, turn);
+            self.draft_row(delivery, (head.clone(), Birth::Busy), &mut draft);
+            self.write(delivery.place, draft, turn);
+        }
+        for (delivery, _) in &taken {
+            let mut draft = Draft::default();
+            self.draft_followers(delivery, turn.now, &mut draft);
+            if !draft.changes.is_empty() {
+                self.write(delivery.place, draft, turn);
+            }
         }
     }
 
@@ -201,7 +213,11 @@ impl Lane {
         }
     }
 
-    fn park_followers(&mut self, delivery: &Delivery, mut draft: Draft, turn: &mut Turn<'_>) {
+    /// Adds rows of what is queued of a delivery's order domain.
+    ///
+    /// INVARIANT (INV-4): all of the domain that is out has rows already, in this batch or an earlier one. A kill
+    /// that leaves a later one a row and an earlier one none lets the later one go first.
+    fn draft_followers(&mut self, delivery: &Delivery, now: Timestamp, draft: &mut Draft) {
         if let Some(domain) = delivery.domain {
             let stream = self.places.at(delivery.place).key.stream;
             let followers = self.domains.get(domain).queued().collect::<Vec<_>>();
@@ -209,10 +225,9 @@ impl Lane {
                 let Some(follower) = self.queue_of(stream).remove(number) else { continue };
                 self.domains.get(domain).unqueue(follower.spot());
                 self.places.get(follower.place).queued -= 1;
-                self.draft_row(&follower, (untried(&follower, turn.now), Birth::Waiting), &mut draft);
+                self.draft_row(&follower, (untried(&follower, now), Birth::Waiting), draft);
             }
         }
-        self.write(delivery.place, draft, turn);
     }
 
     /// Notes that deliveries that are out have rows from now on; gives those that had none, with their heads.

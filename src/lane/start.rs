@@ -263,6 +263,7 @@ mod tests {
 
     use super::*;
     use crate::lane::settings::DeliverySettings;
+    use crate::lane::signal::AttemptId;
     use crate::lane::signal::PlaceKey;
     use crate::model::cursor::{BehindReason, CursorMode, CursorRow};
     use crate::model::subscription::Batching;
@@ -422,6 +423,25 @@ mod tests {
         });
         assert_eq!(parked.collect::<Vec<_>>(), [1, 2], "a kill must not leave 2 a row and 1 none");
         solo.finish(attempt, status(200, Absent));
+    }
+
+    #[test]
+    fn inv_4_what_is_queued_behind_a_batch_has_no_row_before_all_of_the_batch_have_theirs() {
+        let late = |solo: &mut Solo, _| solo.wait(5_000);
+        let failed = |solo: &mut Solo, attempt| solo.finish(attempt, status(500, Absent));
+        for end in [late as fn(&mut Solo, AttemptId), failed] {
+            let mut solo = Solo::new(DeliverySettings { ordering: Ordering::Key, queue: 9, ..batching(0) });
+            (0..4).for_each(|offset| solo.offer(offset, &[1]));
+            let (attempt, offsets) = solo.starts()[0].clone();
+            assert_eq!(offsets, [0, 1, 2]);
+            end(&mut solo, attempt);
+            let parked = solo.changes().filter_map(|change| match change {
+                crate::lane::signal::Change::Park(key, ..) => Some(key.offset),
+                _ => None,
+            });
+            let parked = parked.collect::<Vec<_>>();
+            assert!(parked.starts_with(&[0, 1, 2]), "a kill keeps the first of these: {parked:?}");
+        }
     }
 
     #[test]

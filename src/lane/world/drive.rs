@@ -10,6 +10,7 @@ use crate::model::cursor::{BehindReason, CursorKey, CursorMode, CursorRow};
 use crate::model::delivery::{LedgerKey, Ticket};
 use crate::model::event::Emitted;
 use crate::model::outcome::RetryAfter;
+use crate::model::subscription::Ordering;
 use crate::model::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -32,6 +33,9 @@ pub(crate) struct World {
     /// What may come twice: cut off, or not sealed at a kill.
     pub(crate) excused: BTreeSet<LedgerKey>,
     pub(crate) replays: BTreeMap<u128, (usize, i64, i64)>,
+    /// What got its row while nobody asked for order.
+    pub(crate) loose: BTreeSet<LedgerKey>,
+    /// Of these, those whose row outlived a death: what is read again has no order against them.
     pub(crate) unordered: BTreeSet<LedgerKey>,
     pub(crate) paused: bool,
     pub(crate) rolls: u64,
@@ -54,6 +58,7 @@ impl World {
             sealed: BTreeSet::new(),
             excused: BTreeSet::new(),
             replays: BTreeMap::new(),
+            loose: BTreeSet::new(),
             unordered: BTreeSet::new(),
             paused: false,
             rolls: 0,
@@ -70,6 +75,7 @@ impl World {
             (*rolls % 10) as f64 / 10.0
         };
         let mut turn = Turn { now: self.now, dice: &mut dice, effects: &mut effects };
+        let ordering = self.lane.settings.ordering;
         let answer = work(&mut self.lane, &mut turn);
         for effect in effects {
             match effect {
@@ -78,6 +84,9 @@ impl World {
                     for change in &write.changes {
                         if let Change::Park(key, head, _) = change {
                             self.lane.weigh(key, head.body_len);
+                            if ordering == Ordering::None {
+                                self.loose.insert(key.clone());
+                            }
                         }
                     }
                     self.pending.push_back(write);
@@ -162,11 +171,7 @@ impl World {
                 self.act(|lane, turn| lane.resume(turn));
             }
             Step::Shed => self.act(|lane, turn| lane.shed(turn)),
-            Step::Reorder => {
-                // What has a row by now was parked, and perhaps overtaken, while nobody asked for order.
-                self.unordered.extend(self.flushed.rows.keys().cloned());
-                self.act(|lane, turn| lane.configure(turn_order(lane), turn));
-            }
+            Step::Reorder => self.act(|lane, turn| lane.configure(turn_order(lane), turn)),
             Step::Replay(p, from, length) => self.replay(p % many, from, length),
         }
         self.check();
@@ -338,7 +343,10 @@ impl World {
         }
     }
 
+    /// What is read again after a death may come twice, and behind rows that were parked without order.
     pub(crate) fn excuse(&mut self, p: usize) {
+        let loose = self.flushed.rows.keys().filter(|key| key.at == at(p) && self.loose.contains(key));
+        self.unordered.extend(loose.cloned());
         for stream in self.streams() {
             let all = self.deliveries(p, stream).into_iter().map(|(key, _)| key);
             let all = all.filter(|key| !self.sealed.contains(key)).collect::<Vec<_>>();
