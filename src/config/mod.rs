@@ -356,6 +356,7 @@ shutdown: {{ grace: 10m }}
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "one flat table")]
     fn every_bad_value_has_its_message() {
         for (text, expected) in [
             ("[]", "1:1: must be a map, not a list"),

@@ -22,6 +22,7 @@ use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::{Board, Health};
 use crate::store::Store;
+use crate::store::settings::StoreSettings;
 use crate::store::space::Space;
 use crate::subscriptions::Directory;
 use crate::subscriptions::cell::Hands;
@@ -77,13 +78,10 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), DaemonError> 
 pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, DaemonError> {
     let board = Board::default();
     let (metrics, partitions) = (Metrics::new(), Arc::new(Partitions::default()));
-    let (settings, counted) = (config.store.clone(), metrics.clone());
-    let flushed = Box::new(move |took| counted.store_flush(took));
-    let store = blocking(move || Ok::<_, DaemonError>(Store::open(&settings, flushed)?)).await?;
+    let store = open(config.store, metrics.clone()).await?;
     let hands = Arc::new(Hands::new(store.clone(), Arc::clone(&partitions), metrics.clone()));
     let (guard, transport) = (Guard::new(config.egress.clone()), HttpTransport::new(&config.egress)?);
-    let defaults = config.delivery.clone();
-    let loading = Arc::clone(&hands);
+    let (defaults, loading) = (config.delivery, Arc::clone(&hands));
     let directory = blocking(move || Ok::<_, DaemonError>(Directory::load(loading, defaults)?)).await?;
     let dispatch = Dispatch::new(transport.clone(), store.clone(), metrics.clone());
     hands.dispatch_by(Arc::clone(&dispatch) as _);
@@ -136,6 +134,12 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     #[allow(clippy::disallowed_methods, reason = "`Running::join` is awaited by who started the daemon")]
     let join = tokio::spawn(house.live(loops, tasks, serving));
     Ok(Running { api, ops, join })
+}
+
+/// Opens the store; each of its flushes is counted.
+async fn open(settings: StoreSettings, metrics: Metrics) -> Result<Store, DaemonError> {
+    let flushed = Box::new(move |took| metrics.store_flush(took));
+    blocking(move || Ok::<_, DaemonError>(Store::open(&settings, flushed)?)).await
 }
 
 /// The loops that have threads of their own, until they end.

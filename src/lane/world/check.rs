@@ -36,7 +36,7 @@ impl World {
             || lane.ledger.know(key) != Known::No
     }
 
-    pub(crate) fn check_start(&self, key: &LedgerKey, before: &[LedgerKey], bury: bool) {
+    pub(crate) fn check_start(&self, key: &LedgerKey, before: &[LedgerKey], how: &str) {
         let p = key.at.partition as usize;
         let out = self.out.iter().flat_map(|out| &out.keys);
         assert!(out.clone().all(|other| other != key), "INV-6: one attempt per delivery at a time");
@@ -53,7 +53,7 @@ impl World {
         let domain = all.iter().filter(|(_, other)| *other == mine).map(|(other, _)| other);
         for earlier in domain.clone().take_while(|other| *other != key) {
             let done = self.is_done(earlier) && out.clone().all(|other| other != earlier);
-            assert!(done || before.contains(earlier), "INV-4: {earlier:?} is not settled before {key:?} ({bury})");
+            assert!(done || before.contains(earlier), "INV-4: {earlier:?} is not settled before {key:?} is {how}");
         }
         let domain = domain.collect::<BTreeSet<_>>();
         assert!(out.clone().all(|other| !domain.contains(other)), "INV-12: one of a domain at a time");

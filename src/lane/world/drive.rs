@@ -207,7 +207,7 @@ impl World {
             }
         };
         for (n, key) in keys.iter().enumerate() {
-            self.check_start(key, &keys[..n], bury);
+            self.check_start(key, &keys[..n], if bury { "given up" } else { "sent" });
         }
         assert!(!matches!(self.lane.gate(), Gate::Shut(Shut::Paused | Shut::Disabled | Shut::Deleted)));
         self.out.push(Out { attempt: start.attempt, keys, accepted: false, bury });
