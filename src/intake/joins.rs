@@ -9,6 +9,7 @@ use crate::kafka::committer::Commit;
 use crate::model::record::TopicPartition;
 use crate::runtime::fault;
 use crate::subscriptions::Directory;
+use tracing::debug;
 
 /// Names the offsets where intake takes over from readers. Comes between two records: what is below the position was
 /// offered, what is at or above it was not.
@@ -17,7 +18,8 @@ pub(crate) fn answer(directory: &Directory, commits: &Commits) {
         if let Some(position) = directory.hands().partitions.with(&at, |progress| progress.position()) {
             fault::point("join.before");
             cell.act(|lane, turn| {
-                lane.join(&at, position, turn);
+                let joined = lane.join(&at, position, turn);
+                debug!(subscription = %cell.sid, partition = at.partition, position, ?joined, "join");
                 if let Some(offset) = commits.last(&at) {
                     lane.committed(&at, offset, turn);
                 }

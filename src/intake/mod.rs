@@ -33,7 +33,7 @@ use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// How often pauses are looked at again.
 const TICK: Duration = Duration::from_millis(100);
@@ -233,6 +233,7 @@ impl Loop {
 
     /// Begins an epoch of a partition.
     fn open(&self, at: &TopicPartition, offset: i64) {
+        debug!(partition = at.partition, offset, "begins");
         fault::point("open.begin");
         let epoch = self.parts.partitions.open(at, offset);
         if let Err(error) = self.parts.directory.open(at, epoch) {

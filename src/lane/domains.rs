@@ -87,9 +87,12 @@ impl Domains {
         self.all.len() - self.free.len()
     }
 
-    /// Whether an earlier delivery of the domain has a row.
+    /// Whether the delivery at `spot` belongs into the ledger, behind an earlier one that has a row. Not while an
+    /// earlier one is queued, as what was held is: after a kill the later one would be tried before it is read again.
     pub(crate) fn blocks(&self, number: u32, spot: Spot) -> bool {
-        self.all[number as usize].rows.first().is_some_and(|row| Spot::of(row) < spot)
+        let domain = &self.all[number as usize];
+        let queued = domain.queued.front().is_some_and(|(queued, _)| *queued < spot);
+        !queued && domain.rows.first().is_some_and(|row| Spot::of(row) < spot)
     }
 
     /// Judges again whose turn it is; forgets the domain when nothing of it is left.

@@ -211,7 +211,7 @@ impl Lane {
         fresh
     }
 
-    /// Whether an earlier delivery of the same order domain has a ledger row.
+    /// Whether it goes to the ledger at once, behind an earlier delivery of the same order domain.
     fn is_blocked(&self, number: u32, event: &Emitted) -> bool {
         let (place, spot) = (&self.places.at(number).key, Spot::at(event));
         let domain = event.event.key.as_ref().and_then(|key| self.domains.find(place, key));
@@ -239,7 +239,7 @@ mod tests {
     use crate::model::subscription::Ordering;
 
     use crate::lane::settings::DeliverySettings;
-    use crate::lane::signal::Change;
+    use crate::lane::signal::{Change, Joined};
     use crate::model::cursor::CursorMode;
 
     #[test]
@@ -267,6 +267,30 @@ mod tests {
         let parked = solo.changes().filter(|change| matches!(change, Change::Park(..))).count();
         assert_eq!((parked, solo.lane.queued()), (2, 1));
         assert_eq!(solo.starts()[0].1, [2]);
+    }
+
+    #[test]
+    fn inv_4_nothing_has_a_row_while_an_earlier_one_of_its_key_that_was_held_has_none() {
+        let breaker = crate::lane::settings::BreakerSettings { consecutive: 999, ratio: 1.0, ..Default::default() };
+        let mut solo = Solo::behind(DeliverySettings { breaker, ..settings(Ordering::Key, 0) }, 0);
+        for offset in 0..5 {
+            assert_eq!(solo.scan(offset, &[2]), Ride::On);
+            let (attempt, _) = solo.starts()[0].clone();
+            solo.finish(attempt, status(200, Absent)); // the endpoint is well
+        }
+        assert_eq!(solo.scan(5, &[1]), Ride::On);
+        let (attempt, _) = solo.starts()[0].clone();
+        assert_eq!(solo.act(|lane, turn| lane.join(&at(0), 7, turn)), Joined::Holding);
+        solo.offer(7, &[1]);
+        solo.finish(attempt, status(500, Absent));
+        assert_eq!(solo.scan(6, &[0]), Ride::Live, "what was held is queued, behind the row");
+        solo.offer(8, &[1]);
+        let parked = |change: &Change| match change {
+            Change::Park(key, ..) => Some(key.offset),
+            _ => None,
+        };
+        assert_eq!(solo.changes().filter_map(parked).collect::<Vec<_>>(), [5], "a kill would leave 8 without 7");
+        assert_eq!(solo.lane.queued(), 3);
     }
 
     #[test]

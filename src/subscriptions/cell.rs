@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 use tokio::sync::Notify;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// One subscription's lane.
 pub struct Cell {
@@ -340,6 +340,7 @@ impl Cell {
                     batch.dead_letter(&dying.letter(self.sid, clock::now()));
                 }
                 Change::Cursor(key, row) => {
+                    debug!(subscription = %self.sid, partition = key.at.partition, offset = row.offset, mode = ?row.mode, "cursor");
                     fault::point(match row.mode {
                         CursorMode::Live => "cursor.live",
                         CursorMode::Behind => "cursor.behind",

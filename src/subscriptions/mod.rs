@@ -36,7 +36,7 @@ use crate::subscriptions::error::DirectoryError;
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use tracing::error;
+use tracing::{debug, error};
 
 /// All subscriptions.
 pub struct Directory {
@@ -107,6 +107,9 @@ impl Directory {
             if !opening.cursors.is_empty() {
                 self.hands.readers.has_cursor(entry.cell.sid, &entry.cell);
             }
+            let rows = (opening.rows.len(), opening.rows.first().map(|(key, _)| key.offset));
+            let cursors = opening.cursors.iter().map(|(_, row)| (row.mode, row.offset)).collect::<Vec<_>>();
+            debug!(subscription = %entry.subscription.sid, partition = at.partition, ?rows, ?cursors, "owed");
             entry.cell.act(|lane, turn| lane.open(at, Opening { epoch, ..opening }, turn));
         }
         Ok(())

@@ -31,7 +31,10 @@ impl House {
     pub(crate) fn new(broker: &Broker, stem: &str) -> Self {
         let topic = broker.topic(stem, PARTITIONS);
         let (address, group) = (broker.address(), format!("g.{topic}"));
-        let home = home(&address, &topic, &group);
+        let mut home = home(&address, &topic, &group);
+        if std::env::var_os("HOOKLINE_KEEP").is_some() {
+            home.config["log"] = json!({ "level": "debug" });
+        }
         Self { address, topic, group, home }
     }
 

@@ -61,6 +61,13 @@ fn killed_at_any_instant_nothing_is_lost_and_every_key_stays_in_order() {
             tale.away = Some((gone, Instant::now()));
         }
         daemon = live_and_die(&house, (&receiver, daemon), &mut dice, &mut tale);
+        let wrong = house::wrong(&receiver, &PATHS.map(|(path, _)| path));
+        assert!(
+            wrong.is_empty(),
+            "{} wrong after kill {kill}:\n{}",
+            wrong.len(),
+            wrong[..wrong.len().min(30)].join("\n")
+        );
     }
     MOODY.iter().for_each(|path| receiver.mood(path, Mood::Well));
     receiver.fail(0);

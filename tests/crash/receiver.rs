@@ -170,7 +170,9 @@ impl Inner {
         book.orders.insert(order, Line { id: id.into(), accepted: vec![Instant::now()] });
         let last = book.last.entry(order % self.keys).or_default();
         if path.starts_with("/key") && *last > order {
-            book.wrong.push(format!("INV-4: order {order} ({id}) was first accepted after {last} of the same key"));
+            let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
+            book.wrong
+                .push(format!("INV-4: order {order} ({id}) was first accepted after {last} of the same key, at {now}"));
         }
         *last = order.max(*last);
     }

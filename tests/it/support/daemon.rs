@@ -51,8 +51,13 @@ impl Home {
     pub(crate) fn new(broker: &str, group: &str) -> Self {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let (api, ops) = (local(ports::free()), local(ports::free()));
-        let folder = tempfile::Builder::new().prefix("hookline-home-").tempdir().unwrap();
-        minder::folder(folder.path());
+        let mut folder = tempfile::Builder::new().prefix("hookline-home-").tempdir().unwrap();
+        if std::env::var_os("HOOKLINE_KEEP").is_some() {
+            folder.disable_cleanup(true);
+            println!("kept: {}", folder.path().display());
+        } else {
+            minder::folder(folder.path());
+        }
         fs::create_dir(folder.path().join("mappings")).unwrap();
         let config = json!({
             "kafka": { "brokers": broker, "group": group, "start": "earliest" },
