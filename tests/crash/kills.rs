@@ -38,7 +38,7 @@ struct Tale {
 
 #[test]
 fn killed_at_any_instant_nothing_is_lost_and_every_key_stays_in_order() {
-    let kills = number("HOOKLINE_KILLS", 12);
+    let kills = number("HOOKLINE_KILLS", 8);
     let mut dice = Dice::new(&format!("{kills} kills"));
     let mut broker = Broker::start();
     let house = House::new(&broker, "crash");
