@@ -1,6 +1,6 @@
 //! The lane of one subscription: what it holds, and what others may ask of it.
 //!
-//! Its transitions stand in files of their own: [`crate::lane::offer`], `start`, `outcome`, `park`, `join`,
+//! Its transitions stand in files of their own: `offer`, `start`, `outcome`, `park`, `join`,
 //! `cursor`, `operate`, `partition`.
 
 use crate::lane::breaker::{Breaker, Pass};
