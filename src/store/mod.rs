@@ -348,12 +348,12 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the rows of subscriptions that are not there any more: a delete that was cut off. Blocks.
+    /// Removes the rows of subscriptions that are not among `known`: what a delete left that was cut off. Blocks. For
+    /// the start, before subscriptions can be made.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn purge_unknown(&self) -> Result<(), StoreError> {
-        let known: HashSet<Sid> = self.subscriptions()?.into_iter().map(|subscription| subscription.sid).collect();
+    pub fn purge_unknown(&self, known: &HashSet<Sid>) -> Result<(), StoreError> {
         let rows = self.0.reader.purge(|sid| !known.contains(&sid))?;
         self.submit(rows, |_| {});
         Ok(())
@@ -589,8 +589,14 @@ mod tests {
         store.durable(batch).await.unwrap();
         store.purge(sid()).unwrap();
         store.durable(Batch::new()).await.unwrap();
-        assert_eq!(store.cursors().unwrap(), [(second, row(3))]);
+        assert_eq!(store.cursors().unwrap(), [(second.clone(), row(3))]);
         assert!(store.lost(sid()).unwrap().is_empty());
+        store.purge_unknown(&HashSet::from([other])).unwrap();
+        store.durable(Batch::new()).await.unwrap();
+        assert_eq!(store.cursors().unwrap(), [(second, row(3))], "it is known");
+        store.purge_unknown(&HashSet::new()).unwrap();
+        store.durable(Batch::new()).await.unwrap();
+        assert!(store.cursors().unwrap().is_empty());
     }
 
     #[test]

@@ -85,6 +85,8 @@ impl Directory {
             let entry = enter(&hands, &defaults, subscription)?;
             all.insert(entry.subscription.id.clone(), Arc::new(entry));
         }
+        // A delete that was cut off after the subscription was gone left its rows (protocol T15).
+        hands.store.purge_unknown(&all.values().map(|entry| entry.subscription.sid).collect())?;
         let current = ArcSwap::from_pointee(Snapshot::new(all));
         Ok(Arc::new(Self { hands, defaults, current, changing: tokio::sync::Mutex::new(()) }))
     }
