@@ -57,15 +57,6 @@ pub struct Counts {
     pub regressions: u64,
 }
 
-/// Whether a lane has something queued or out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Idle {
-    /// It has nothing.
-    Yes,
-    /// It has something.
-    No,
-}
-
 // === impl Reasons ===
 
 impl Reasons {

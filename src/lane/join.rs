@@ -1,7 +1,7 @@
 //! From behind to live: intake and the lane agree on an offset `J` between two records; the reader brings all
 //! below it, intake all from it on, which is held until the reader is there (protocol T9).
 
-use crate::lane::gate::{Gate, Shut};
+use crate::lane::gate::Gate;
 use crate::lane::place::{Place, Stand};
 use crate::lane::signal::{Joined, PlaceKey, Ride, Rider, Turn};
 use crate::lane::state::Lane;
@@ -37,12 +37,6 @@ impl Lane {
         place.stand = Stand::Joining { next, join: position, held: std::collections::VecDeque::new() };
         self.arrive(number);
         if self.places.at(number).is_live() { Joined::Live } else { Joined::Holding }
-    }
-
-    /// Whether some place could ask to join: then intake should, for each partition it is about to pause at.
-    #[must_use]
-    pub fn wants_to_join(&self) -> bool {
-        self.places.away() > 0 && self.places.iter().any(|(_, place)| place.is_behind() && place.key.stream == 0)
     }
 
     /// A reader passed everything before `next`: a record that held nothing for the rider, a gap, or the end.
@@ -122,12 +116,6 @@ impl Lane {
         place.stand = Stand::Behind { next };
         place.put_off(turn.now);
         held.iter().filter_map(|delivery| self.ticket(delivery)).for_each(|ticket| turn.settle(ticket));
-    }
-
-    /// Whether the subscription is gone.
-    #[must_use]
-    pub fn is_deleted(&self) -> bool {
-        self.reasons.has(Shut::Deleted)
     }
 }
 

@@ -5,7 +5,7 @@
 //! - effects are followed in their order, at once; `Write` batches reach the store in that order, one atomic batch
 //!   each. Durable: `flushed`, then its `settles`. Each `Park` that is encoded: `weigh`, at once.
 //! - intake: `open` for lanes with rows on a partition that comes; `offer` each group, then move the position; `join`
-//!   between two records, while `wants_to_join`; `committed` on an acknowledged commit, at `open` too. One that goes:
+//!   between two records, when a reader asks for it; `committed` on an acknowledged commit, at `open` too. One that goes:
 //!   `stop`, wait for `in_flight`, `close`, all durable, commit, `forget`. A lost one: `forget` alone.
 //! - dispatch: `start` until `None`, then `finished` (`buried`, `unreadable`); `tick` at `wake_at`; obeys `Cut`.
 //! - catch-up: on `Read` asks `riders`; `scan_offer` and `passed` as it reads, on `Ride::Off` and `Live` lets the

@@ -162,10 +162,6 @@ impl Place {
         matches!(self.stand, Stand::Live { .. })
     }
 
-    pub(crate) fn is_behind(&self) -> bool {
-        matches!(self.stand, Stand::Behind { .. })
-    }
-
     /// The next offset a reader brings; `None` when it is live.
     pub(crate) fn next(&self) -> Option<i64> {
         match self.stand {

@@ -6,7 +6,7 @@
 use crate::lane::breaker::{Breaker, Pass};
 use crate::lane::domains::{Change, Domains, Next};
 use crate::lane::flights::Flights;
-use crate::lane::gate::{Counts, Gate, Idle, Reasons, Shut};
+use crate::lane::gate::{Counts, Gate, Reasons, Shut};
 use crate::lane::ledger::{Budget, Ledger};
 use crate::lane::patience::Patience;
 use crate::lane::place::Stand;
@@ -161,12 +161,6 @@ impl Lane {
     /// Intake waited for room here.
     pub fn waited(&mut self, waited: Duration) {
         self.patience.spend(waited);
-    }
-
-    /// Whether the lane has something queued or out.
-    #[must_use]
-    pub fn is_idle(&self) -> Idle {
-        if self.queued() == 0 && self.flights.len() == 0 { Idle::Yes } else { Idle::No }
     }
 
     /// When the oldest ledger row was first attempted or parked; walks over all rows.
