@@ -180,6 +180,30 @@ mod tests {
     }
 
     #[test]
+    fn inv_8_who_settles_waits_for_the_commit_that_is_out() {
+        let ((go, gate), (begin, begun), (tell, told)) = (mpsc::channel(), mpsc::channel(), mpsc::channel());
+        let gate = Mutex::new(gate);
+        let send = Box::new(move |_: &[Commit]| {
+            begin.send(()).unwrap();
+            gate.lock().unwrap().recv().unwrap();
+            Ok(())
+        });
+        let answered = tell.clone();
+        let answered = Box::new(move |_, _| answered.send("answered").unwrap());
+        let committer = Committer::start(send, answered).unwrap();
+        assert_eq!(committer.take(commit(1)), Sent::Yes);
+        begun.recv().unwrap();
+        let settling = thread::spawn(move || {
+            committer.settle(Duration::from_secs(10));
+            tell.send("settled").unwrap();
+        });
+        assert!(told.recv_timeout(Duration::from_millis(50)).is_err(), "it is out, and nobody may commit after it");
+        go.send(()).unwrap();
+        assert_eq!([told.recv().unwrap(), told.recv().unwrap()], ["answered", "settled"]);
+        settling.join().unwrap();
+    }
+
+    #[test]
     fn a_commit_that_fails_is_told_with_its_reason() {
         let (tell, told) = mpsc::channel();
         let send = Box::new(|_: &[Commit]| Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::RebalanceInProgress)));

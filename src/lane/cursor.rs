@@ -197,6 +197,7 @@ mod tests {
     use crate::model::outcome::RetryAfter::Absent;
     use crate::model::subscription::Ordering;
 
+    use crate::lane::settings::{BreakerSettings, DeliverySettings};
     use crate::lane::signal::Joined;
 
     #[test]
@@ -215,6 +216,29 @@ mod tests {
         assert!(matches!(solo.changes().next(), Some(Change::Unpark(..))));
         solo.flush();
         assert_eq!((solo.settled.len(), solo.lane.counts().rows), (1, 0), "it settles once");
+    }
+
+    #[test]
+    fn inv_9_what_a_parked_follower_overtook_is_parked_and_the_follower_is_not_read_again() {
+        let breaker = BreakerSettings { consecutive: 999, ratio: 1.0, ..BreakerSettings::default() };
+        let mut solo = Solo::new(DeliverySettings { breaker, concurrency: 2, ..settings(Ordering::Key, 0) });
+        solo.offer(1, &[1]);
+        solo.offer(2, &[2]);
+        let first = solo.starts();
+        solo.offer(3, &[2]);
+        solo.offer(4, &[1]);
+        solo.finish(first[0].0, status(500, Absent));
+        solo.flush();
+        solo.now += 3_000;
+        for offset in [1, 4] {
+            let (attempt, offsets) = solo.starts()[0].clone();
+            assert_eq!(offsets, [offset]);
+            solo.finish(attempt, status(200, Absent));
+            solo.flush();
+        }
+        solo.act(|lane, turn| lane.shed(turn));
+        assert_eq!(solo.cursor(), Some((CursorMode::Behind, 5)), "4 was accepted already");
+        assert_eq!(solo.lane.counts().rows, 2, "2 is out and 3 was overtaken");
     }
 
     #[test]

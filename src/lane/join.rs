@@ -126,6 +126,7 @@ fn rider(place: &Place, next: i64) -> Rider {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lane::signal::Effect;
     use crate::lane::world::log::{at, settings, status};
     use crate::lane::world::solo::{Solo, main};
     use crate::model::outcome::RetryAfter::Absent;
@@ -179,6 +180,14 @@ mod tests {
     }
 
     #[test]
+    fn inv_8_a_reader_that_says_less_than_before_moves_nothing_back() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
+        solo.act(|lane, turn| lane.passed(&main(), 8, turn));
+        solo.act(|lane, turn| lane.passed(&main(), 6, turn));
+        assert_eq!(solo.lane.next_of(&main()), Some(8));
+    }
+
+    #[test]
     fn a_place_far_behind_or_with_a_full_queue_does_not_ask() {
         let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
         assert_eq!(join(&mut solo, 1_006), Joined::NotYet);
@@ -218,6 +227,7 @@ mod tests {
             let (attempt, _) = solo.starts()[0].clone();
             solo.finish(attempt, status(200, Absent));
         }
+        assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::Read)), "INV-15: a reader is called again");
         assert!(solo.lane.riders().iter().all(|rider| rider.next == 8) && solo.lane.riders().len() == 1);
     }
 }

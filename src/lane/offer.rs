@@ -233,7 +233,8 @@ pub(crate) fn reason(shut: Shut) -> BehindReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lane::world::log::{at, settings, status};
+    use crate::lane::partition::Opening;
+    use crate::lane::world::log::{at, event, settings, status};
     use crate::lane::world::solo::Solo;
     use crate::model::outcome::RetryAfter::Absent;
     use crate::model::subscription::Ordering;
@@ -291,6 +292,32 @@ mod tests {
         };
         assert_eq!(solo.changes().filter_map(parked).collect::<Vec<_>>(), [5], "a kill would leave 8 without 7");
         assert_eq!(solo.lane.queued(), 3);
+    }
+
+    #[test]
+    fn inv_3_what_is_read_again_while_the_end_of_its_row_is_not_durable_settles_with_that() {
+        let mut solo = Solo::new(settings(Ordering::None, 0));
+        solo.offer(1, &[0]);
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.finish(attempt, status(500, Absent));
+        let parked = solo.changes().find_map(|change| match change {
+            Change::Park(key, head, _) => Some((key.clone(), head.clone())),
+            _ => None,
+        });
+        solo.flush();
+        let opening = Opening { epoch: 2, cursors: Vec::new(), rows: parked.into_iter().collect() };
+        solo.act(|lane, turn| {
+            lane.forget(&at(0), turn);
+            lane.open(&at(0), opening, turn);
+        });
+        (solo.now, solo.settled) = (solo.now + 60_000, Vec::new());
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.finish(attempt, status(200, Absent));
+        let group = Group { epoch: 2, offset: 1, events: vec![event(0, 1, (0, 0))] };
+        solo.act(|lane, turn| lane.offer(&at(0), group, turn));
+        assert!(solo.settled.is_empty(), "a commit now and a kill would leave a row of what was accepted");
+        solo.flush();
+        assert_eq!(solo.settled, [1]);
     }
 
     #[test]
