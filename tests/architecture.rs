@@ -102,8 +102,10 @@ fn the_house_stands() {
 fn the_tests_that_the_plan_names_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let plan = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
-    let (_, table) = plan.split_once("## What holds").unwrap();
-    let rows = table.split("\n## ").next().unwrap().lines().filter(|line| line.starts_with("| ")).skip(1);
+    let rows = ["## What holds", "## Invariants"].into_iter().flat_map(|title| {
+        let (_, table) = plan.split_once(title).unwrap();
+        table.split("\n## ").next().unwrap().lines().filter(|line| line.starts_with("| ")).skip(1)
+    });
     for row in rows {
         let named = row.rsplit_once(" | ").unwrap().1.split('`').skip(1).step_by(2);
         assert!(row.contains('`'), "no test: {row}");
