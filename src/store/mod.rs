@@ -288,13 +288,31 @@ impl Store {
         subscription: &Subscription,
         cursors: &[(TopicPartition, CursorRow)],
     ) -> Result<(), StoreError> {
-        let (row, secrets) = subscriptions::write(subscription, &self.0.seal);
+        self.amend_subscriptions(std::iter::once((subscription, cursors)), &[]).await
+    }
+
+    /// Writes all of these as [`Store::put_subscription`] does, and removes those of `gone`, in one batch.
+    ///
+    /// # Errors
+    /// The store failed or is closed.
+    pub async fn amend_subscriptions<'s>(
+        &self,
+        put: impl Iterator<Item = (&'s Subscription, &'s [(TopicPartition, CursorRow)])>,
+        gone: &[Sid],
+    ) -> Result<(), StoreError> {
         let mut batch = Batch::new();
-        for (at, row) in cursors {
-            batch.cursor(&CursorKey { at: at.clone(), stream: 0, sid: subscription.sid }, row);
+        for (subscription, cursors) in put {
+            let (sid, (row, secrets)) = (subscription.sid, subscriptions::write(subscription, &self.0.seal));
+            for (at, row) in cursors {
+                batch.cursor(&CursorKey { at: at.clone(), stream: 0, sid }, row);
+            }
+            batch.raw(Tree::Config, Op::Put(subscriptions::subscription_key(sid), row));
+            batch.raw(Tree::Config, Op::Put(subscriptions::secret_key(sid), secrets));
         }
-        batch.raw(Tree::Config, Op::Put(subscriptions::subscription_key(subscription.sid), row));
-        batch.raw(Tree::Config, Op::Put(subscriptions::secret_key(subscription.sid), secrets));
+        for sid in gone {
+            batch.raw(Tree::Config, Op::Delete(subscriptions::subscription_key(*sid)));
+            batch.raw(Tree::Config, Op::Delete(subscriptions::secret_key(*sid)));
+        }
         self.durable(batch).await
     }
 
@@ -303,10 +321,7 @@ impl Store {
     /// # Errors
     /// The store failed or is closed.
     pub async fn delete_subscription(&self, sid: Sid) -> Result<(), StoreError> {
-        let mut batch = Batch::new();
-        batch.raw(Tree::Config, Op::Delete(subscriptions::subscription_key(sid)));
-        batch.raw(Tree::Config, Op::Delete(subscriptions::secret_key(sid)));
-        self.durable(batch).await
+        self.amend_subscriptions(std::iter::empty(), &[sid]).await
     }
 
     /// The sid of the declared subscription `id`; made, durably, when it has none.
