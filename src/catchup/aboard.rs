@@ -10,8 +10,8 @@ use crate::lane::signal::{PlaceKey, Ride, Turn};
 use crate::lane::state::Lane;
 use crate::model::event::Emitted;
 use crate::model::id::Sid;
-use crate::subscriptions::Group;
 use crate::subscriptions::cell::{Cell, Hands};
+use crate::subscriptions::snapshot::Group;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 

@@ -242,6 +242,19 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_owed_of_a_topic_that_no_rule_reads_any_more_waits_until_one_does() {
+        let world = world(5).await;
+        world.rules_elsewhere();
+        let sid = world.subscribe(0).await;
+        let running = world.catch_up();
+        world.until("a look", |world| world.records_read() >= 1).await;
+        world.rules("'${payload.n}'", "quarantine");
+        world.until("all", |world| world.book.of(sid).len() >= 5).await;
+        assert_eq!(world.book.sorted(sid), (0..5).collect::<Vec<_>>());
+        world.stop(running);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_retention_took_is_a_dead_range_and_the_rest_is_delivered() {
         let mut world = world(0).await;
         let large = format!("{{\"n\":1,\"x\":\"{}\"}}", "x".repeat(900_000));

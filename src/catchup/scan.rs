@@ -54,6 +54,16 @@ pub(crate) struct Scan<'a> {
     worked: Duration,
 }
 
+/// What came of a record.
+enum Carried {
+    /// It was offered, or nobody wants it.
+    On,
+    /// No mapping reads its topic any more: what is owed of it stays where it is.
+    Unread,
+    /// Its mapping stops it.
+    Stopped(Fault),
+}
+
 // === impl Scan ===
 
 impl<'a> Scan<'a> {
@@ -194,12 +204,19 @@ impl<'a> Scan<'a> {
         let begun = Instant::now();
         (self.caught, self.here) = (None, offset);
         self.platform.board(offset).into_iter().for_each(|waiter| self.aboard.board(waiter));
-        let stopped = self.carry(&record);
+        let carried = self.carry(&record);
         self.worked += begun.elapsed();
-        if let Some(fault) = stopped {
-            let what = format!("mapping {:?} stops it (on_error: stop): {}", fault.mapping, fault.detail);
-            self.reader.put_back(record);
-            return Some(self.trouble(&what));
+        match carried {
+            Carried::On => {}
+            Carried::Unread => {
+                self.reader.put_back(record);
+                return Some(Ended::Trouble); // until the partition goes, or is read again
+            }
+            Carried::Stopped(fault) => {
+                let what = format!("mapping {:?} stops it (on_error: stop): {}", fault.mapping, fault.detail);
+                self.reader.put_back(record);
+                return Some(self.trouble(&what));
+            }
         }
         match self.aboard.is_empty() {
             true => self.reader.put_back(record), // whoever got off wants it next
@@ -208,12 +225,19 @@ impl<'a> Scan<'a> {
         None
     }
 
-    /// Passes a record through the rules and offers what it becomes; gives what stops it.
-    fn carry(&mut self, record: &Record) -> Option<Fault> {
+    /// Passes a record through the rules and offers what it becomes.
+    fn carry(&mut self, record: &Record) -> Carried {
         self.hands().metrics.catch_up_read(1);
-        let Passage { events, faults, dropped, stop } = self.parts.pipeline.load().pass(record);
-        if stop.is_some() {
-            return stop;
+        let passed = self.parts.directory.in_force(|snapshot| {
+            let pipeline = self.parts.pipeline.load();
+            let passage = pipeline.pass(record);
+            let groups = snapshot.takers_among(&passage.events, self.aboard.sids());
+            let read = !passage.events.is_empty() || pipeline.reads(&record.origin.topic);
+            read.then_some((passage, groups))
+        });
+        let Some((Passage { events, faults, dropped, stop }, groups)) = passed else { return Carried::Unread };
+        if let Some(fault) = stop {
+            return Carried::Stopped(fault);
         }
         for fault in dropped {
             let offset = record.origin.offset;
@@ -223,11 +247,10 @@ impl<'a> Scan<'a> {
             quarantine(self.hands(), record.clone(), fault);
         }
         if !events.is_empty() {
-            let groups = self.parts.directory.snapshot().takers_among(&events, self.aboard.sids());
             fault::point("scan.offer");
             groups.iter().for_each(|group| self.aboard.offer(record.origin.offset, group));
         }
-        None
+        Carried::On
     }
 
     /// Everything that the log held when reading began is read: then there are only gaps up to intake's position of

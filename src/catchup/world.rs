@@ -26,7 +26,7 @@ use crate::runtime::status::Board;
 use crate::store::Store;
 use crate::store::settings::StoreSettings;
 use crate::subscriptions::cell::{Cell, Dispatcher, Hands};
-use crate::subscriptions::{self, Directory, written};
+use crate::subscriptions::{Directory, snapshot, written};
 use crate::yaml::node::Node;
 use crate::yaml::reader;
 use arc_swap::ArcSwap;
@@ -139,8 +139,13 @@ impl World {
         self.pipeline.store(Arc::new(rules(data, on_error)));
     }
 
+    /// Rules that read another topic from now on.
+    pub(crate) fn rules_elsewhere(&self) {
+        self.pipeline.store(Arc::new(compiled("mappings: [{ name: all, from: other, emit: { type: t.all } }]")));
+    }
+
     /// What a record at this offset holds for whom.
-    pub(crate) fn groups(&self, offset: i64) -> Vec<subscriptions::Group> {
+    pub(crate) fn groups(&self, offset: i64) -> Vec<snapshot::Group> {
         let passage = self.pipeline.load().pass(&record(offset, "{\"n\":1}"));
         self.directory.snapshot().takers(&passage.events)
     }
@@ -302,9 +307,12 @@ fn record(offset: i64, value: &str) -> Record {
 
 fn rules(data: &str, on_error: &str) -> Pipeline {
     let emit = format!("emit: {{ type: t.all, data: {data} }}");
-    let text = format!("mappings:\n  - {{ name: all, from: t, on_error: {on_error}, {emit} }}\n");
+    compiled(&format!("mappings:\n  - {{ name: all, from: t, on_error: {on_error}, {emit} }}\n"))
+}
+
+fn compiled(text: &str) -> Pipeline {
     let (mut rules, mut problems) = (Rules::default(), Problems::default());
-    rules.add_file(&reader::read(&"m.yaml".into(), &text).unwrap(), &mut problems);
+    rules.add_file(&reader::read(&"m.yaml".into(), text).unwrap(), &mut problems);
     Pipeline::new(rules.finish(&mut problems), Vec::new(), 1 << 20)
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow, ensure};
 use bytes::Bytes;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The most bytes that are read as one record: more than Kafka's default of 1 MiB, and more than any topic should hold.
 const RECORD: u64 = 64 << 20;
@@ -113,12 +114,19 @@ pub fn shown(file: &Path) -> String {
     if file == Path::new("-") { "standard input".into() } else { file.display().to_string() }
 }
 
+/// SIGHUP, from now on.
+///
+/// # Errors
+/// The system gives no signals.
+pub fn hangup() -> anyhow::Result<Signal> {
+    signal(SignalKind::hangup()).context("cannot listen for SIGHUP")
+}
+
 /// A stop that comes with the first SIGINT (Ctrl-C) or SIGTERM. A second one ends the process at once.
 ///
 /// # Errors
 /// The system gives no signals.
 pub fn stop_on_signal() -> anyhow::Result<Shutdown> {
-    use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let shutdown = Shutdown::default();

@@ -3,19 +3,34 @@
 use crate::cli::output::Output;
 use crate::config::log::{LogFormat, LogSettings};
 use anyhow::anyhow;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
-/// Begins to write the log; once per process.
+/// Says how much is logged from now on.
+pub type Loudness = Box<dyn Fn(Level) + Send + Sync>;
+
+/// Begins to write the log; once per process. Gives what changes how much it says.
 ///
 /// # Errors
 /// It was begun before.
-pub fn begin(settings: &LogSettings, output: &Output) -> anyhow::Result<()> {
-    // What other crates tell at `info` is about themselves.
-    let filter = EnvFilter::new(format!("warn,hookline={}", settings.level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let begun = match settings.format {
-        LogFormat::Text => log.with_ansi(output.complains_in_color()).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+pub fn begin(settings: &LogSettings, output: &Output) -> anyhow::Result<Loudness> {
+    let log = tracing_subscriber::fmt().with_env_filter(filter(settings.level)).with_writer(std::io::stderr);
+    let (begun, loudness): (_, Loudness) = match settings.format {
+        LogFormat::Text => {
+            let log = log.with_ansi(output.complains_in_color()).with_filter_reloading();
+            let handle = log.reload_handle();
+            (log.try_init(), Box::new(move |level| drop(handle.reload(filter(level)))))
+        }
+        LogFormat::Json => {
+            let log = log.json().flatten_event(true).with_filter_reloading();
+            let handle = log.reload_handle();
+            (log.try_init(), Box::new(move |level| drop(handle.reload(filter(level)))))
+        }
     };
-    begun.map_err(|error| anyhow!("the log cannot begin: {error}"))
+    begun.map(|()| loudness).map_err(|error| anyhow!("the log cannot begin: {error}"))
+}
+
+/// What other crates tell at `info` is about themselves.
+fn filter(level: Level) -> EnvFilter {
+    EnvFilter::new(format!("warn,hookline={level}"))
 }

@@ -94,16 +94,21 @@ fn only_topic(selectors: &[TopicSelector]) -> anyhow::Result<String> {
     }
 }
 
-/// All subscriptions, as far as the store can be read: it belongs to one process at a time.
+/// All subscriptions, as far as the store can be read: it belongs to one process at a time. The declared ones are those
+/// of the files.
 fn known(config: &Config) -> Known {
-    match stored(&config.store) {
-        Ok(known) => known,
-        Err(StoreError::InUse(path)) => Known::Unknown(format!(
+    match (stored(&config.store), &config.declared) {
+        (Ok(Known::All(stored)), Some(declared)) => {
+            let made = stored.into_iter().filter(|one| !one.declared);
+            Known::All(made.chain(declared.iter().cloned()).collect())
+        }
+        (Ok(known), _) => known,
+        (Err(StoreError::InUse(path)), _) => Known::Unknown(format!(
             "a running hookline holds the store in {}, and its API has them: GET http://{}/v1/subscriptions",
             path.display(),
             config.api.listen
         )),
-        Err(error) => Known::Unknown(error.to_string()),
+        (Err(error), _) => Known::Unknown(error.to_string()),
     }
 }
 

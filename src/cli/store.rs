@@ -39,7 +39,7 @@ pub async fn run(args: Args, common: Common, output: Output) -> anyhow::Result<E
         Ok(config) => config,
         Err(exit) => return Ok(exit),
     };
-    logs::begin(&config.log, &output)?;
+    drop(logs::begin(&config.log, &output)?);
     let Command::Adopt = args.command;
     let group = config.kafka.group.clone();
     let adopted = tokio::task::spawn_blocking(move || adopt::adopt(config)).await??;

@@ -38,7 +38,9 @@ pub(crate) fn read(field: Option<Field<'_>>, reading: &mut Reading) -> EgressSet
     if let Some(field) = fields.optional("ca_file")
         && let Some(path) = field.text(&mut reading.problems)
     {
-        settings.ca_file = Some(reading.folder.join(path));
+        let path = reading.folder.join(path);
+        drop(reading.files.text(&path)); // remembered; what is wrong with it, the TLS library says
+        settings.ca_file = Some(path);
         // Only the TLS library can say whether it takes the certificates.
         if let Err(error) = HttpTransport::new(&settings) {
             let why = error.source().map(|source| format!(": {source}")).unwrap_or_default();

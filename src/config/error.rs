@@ -1,5 +1,6 @@
 //! All mistakes of a configuration, with the lines they stand in.
 
+use crate::config::reads::Reads;
 use crate::model::problem::Problems;
 use crate::yaml::report;
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use std::path::Path;
 pub struct ConfigError {
     /// All mistakes, in the order of their places.
     pub problems: Problems,
+    /// What was read all the same.
+    pub reads: Reads,
     sources: Sources,
 }
 
@@ -21,8 +24,8 @@ pub(crate) struct Sources(BTreeMap<String, String>);
 // === impl ConfigError ===
 
 impl ConfigError {
-    pub(crate) fn new(problems: Problems, sources: Sources) -> Self {
-        Self { problems, sources }
+    pub(crate) fn new(problems: Problems, sources: Sources, reads: Reads) -> Self {
+        Self { problems, reads, sources }
     }
 
     /// Every mistake with the line it stands in and a caret below, for a terminal.

@@ -5,16 +5,19 @@
 //! `egress.ca_file`, `${file:...}`) are relative to the configuration file, `store.path` to the working directory.
 
 mod api;
+pub mod declared;
 mod delivery;
 mod egress;
 pub mod error;
 pub mod files;
+pub mod fixed;
 mod kafka;
 mod later;
 mod limits;
 pub mod log;
 mod masked;
 mod reading;
+pub mod reads;
 mod references;
 pub mod rules;
 mod sets;
@@ -23,11 +26,13 @@ mod topics;
 
 use crate::config::error::{ConfigError, Sources};
 use crate::config::files::Named;
+use crate::config::fixed::Fixed;
 use crate::config::limits::Limits;
 use crate::config::log::LogSettings;
-use crate::config::reading::{Reading, put};
-use crate::config::references::Surroundings;
+use crate::config::reading::{Environment, Reading, put};
+use crate::config::reads::Reads;
 use crate::decode::format::Format;
+use crate::egress::guard::Guard;
 use crate::egress::settings::EgressSettings;
 use crate::intake::settings::IntakeSettings;
 use crate::kafka::settings::KafkaSettings;
@@ -35,6 +40,7 @@ use crate::lane::settings::DeliverySettings;
 use crate::map::Mappings;
 use crate::map::mapping::TopicSelector;
 use crate::model::problem::Place;
+use crate::model::subscription::Subscription;
 use crate::store::settings::StoreSettings;
 use crate::web::settings::{ApiSettings, MetricsSettings};
 use crate::yaml::fields::{Field, Fields};
@@ -61,6 +67,8 @@ pub struct Config {
     pub mappings: Mappings,
     /// The mapping files, in the order in which they were read.
     pub files: Vec<PathBuf>,
+    /// The declared subscriptions; `None`: no file says which there are.
+    pub declared: Option<Vec<Subscription>>,
     /// Where the store is.
     pub store: StoreSettings,
     /// The defaults of every subscription.
@@ -79,6 +87,8 @@ pub struct Config {
     pub log: LogSettings,
     /// How long a stop may take.
     pub grace: Duration,
+    /// Everything that was read for it.
+    pub reads: Reads,
 }
 
 // === impl Config ===
@@ -90,33 +100,63 @@ impl Config {
     /// All mistakes in all files.
     #[allow(clippy::disallowed_methods, reason = "the environment is read here, once")]
     pub fn load(file: &Path, sets: &[String]) -> Result<Self, ConfigError> {
-        load(file, sets, &|name| std::env::var(name).ok())
+        load(file, sets, |name| std::env::var(name).ok())
+    }
+
+    /// What of it cannot change while the process runs. Whoever adds a section decides here which it is.
+    #[must_use]
+    pub fn fixed(&self) -> Fixed {
+        let Self {
+            kafka,
+            store,
+            limits,
+            scans,
+            egress,
+            api,
+            metrics,
+            log,
+            grace,
+            reads,
+            formats: _,
+            mappings: _,
+            files: _,
+            declared: _,
+            delivery: _,
+        } = self;
+        Fixed {
+            kafka: kafka.clone(),
+            store: store.clone(),
+            limits: limits.clone(),
+            scans: *scans,
+            egress: egress.clone(),
+            certificates: egress.ca_file.as_deref().and_then(|file| reads.digest(file)),
+            api: api.clone(),
+            metrics: metrics.clone(),
+            format: log.format,
+            grace: *grace,
+        }
     }
 }
 
-fn load(file: &Path, sets: &[String], environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-    let (mut reading, mut sources) = (Reading::new(file), Sources::default());
-    let Some(mut tree) = tree(file, &mut reading, &mut sources) else {
-        return Err(ConfigError::new(reading.end(), sources));
-    };
-    sets::apply(&mut tree, sets, &mut reading.problems);
-    let folder = reading.folder.clone();
-    let surroundings = Surroundings { folder: &folder, environment };
-    let literals = masked::secrets(&tree);
-    let resolved = references::resolve(&mut tree, "", &surroundings, &mut reading.problems);
-    reading.remember(literals, resolved);
-    let config = read(&tree, &mut reading, &mut sources);
-    match config {
-        Some(config) => reading.end().or(config),
-        None => Err(reading.end()),
+fn load(file: &Path, sets: &[String], environment: Environment) -> Result<Config, ConfigError> {
+    let (mut reading, mut sources) = (Reading::new(file, environment), Sources::default());
+    let config = tree(file, &mut reading, &mut sources).and_then(|mut tree| {
+        sets::apply(&mut tree, sets, &mut reading.problems);
+        reading.remember(masked::secrets(&tree));
+        reading.refer(&mut tree, "");
+        read(&tree, &mut reading, &mut sources)
+    });
+    match (config, reading.end()) {
+        (Some(config), problems) => problems.or(config),
+        (None, problems) => Err(problems),
     }
-    .map_err(|problems| ConfigError::new(problems, sources))
+    .map_err(|problems| ConfigError::new(problems, sources, reading.files.end()))
 }
 
 /// The file as a tree; an empty file is an empty map.
 fn tree(file: &Path, reading: &mut Reading, sources: &mut Sources) -> Option<Node> {
     let name: Arc<str> = file.display().to_string().into();
-    let text = match files::text(file) {
+    let text = match reading.files.text(file) {
         Ok(text) => text,
         Err(error) => {
             let hint = "Name the file with --config FILE or HOOKLINE_CONFIG";
@@ -155,11 +195,28 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     later::refuse(&mut top, "secrets", "{}", reading);
     later::refuse(&mut top, "tracing", later::TRACING, reading);
     later::refuse(&mut top, "cluster", later::CLUSTER, reading);
-    declared(top.optional("subscriptions"), &tree.place, reading);
+    let (subscriptions, none) = declared::named(top.optional("subscriptions"), &tree.place, reading);
     top.finish(&mut reading.problems);
-    let rules = rules::read(&named, &mut reading.problems, sources);
+    let rules = rules::read(&named, &reading.files, &mut reading.problems, sources);
     let (mappings, files) = (rules.mappings, rules.files);
-    Some(Config { kafka, formats, mappings, files, store, delivery, limits, scans, egress, api, metrics, log, grace })
+    let declared = declared::read(&subscriptions, &Guard::new(egress.clone()), reading, sources).or(none);
+    Some(Config {
+        kafka,
+        formats,
+        mappings,
+        files,
+        declared,
+        store,
+        delivery,
+        limits,
+        scans,
+        egress,
+        api,
+        metrics,
+        log,
+        grace,
+        reads: reading.files.end(),
+    })
 }
 
 /// The files and folders of `mappings`, relative to the configuration; `mappings` beside it when nothing is said.
@@ -186,21 +243,6 @@ fn grace(field: Option<Field<'_>>, reading: &mut Reading) -> Duration {
     }
     fields.finish(&mut reading.problems);
     grace
-}
-
-/// Declared subscriptions come later: the key may stand at its default as long as that folder holds none.
-fn declared(field: Option<Field<'_>>, top: &Place, reading: &mut Reading) {
-    let written = field.as_ref().map(|field| field.node.to_json());
-    let default =
-        written.is_none_or(|value| value == serde_json::json!(["subscriptions"]) || value == serde_json::json!([]));
-    let place = field.map_or(top.clone(), |field| field.node.place.clone());
-    if !default {
-        let hint = "Make subscriptions with POST /v1/subscriptions";
-        reading.problems.add(&place, "subscriptions", "is not yet available in this version", hint);
-    } else if let Some(file) = files::folder(&reading.folder.join("subscriptions")).ok().and_then(|mut f| f.pop()) {
-        let what = format!("declared subscriptions are not yet available in this version: {}", file.display());
-        reading.problems.add(&place, "subscriptions", what, "Make them with POST /v1/subscriptions");
-    }
 }
 
 #[cfg(test)]
@@ -234,7 +276,7 @@ mod tests {
         fs::create_dir(folder.path().join("mappings")).unwrap();
         fs::write(folder.path().join("password.txt"), "from a file\n").unwrap();
         fs::write(&file, text).unwrap();
-        load(&file, &sets.iter().map(|set| (*set).to_owned()).collect::<Vec<_>>(), &env)
+        load(&file, &sets.iter().map(|set| (*set).to_owned()).collect::<Vec<_>>(), env)
     }
 
     #[track_caller]
@@ -307,7 +349,7 @@ mod tests {
     #[test]
     fn the_minimal_configuration_runs_the_sample_shop() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/hookline.yaml");
-        let config = load(&file, &[], &env).map_err(|error| error.report()).unwrap();
+        let config = load(&file, &[], env).map_err(|error| error.report()).unwrap();
         assert_eq!(config.kafka, KafkaSettings::default());
         assert!(config.mappings.matches_topic("shop.orders") && config.mappings.matches_topic("shop.payments"));
     }
@@ -434,7 +476,6 @@ shutdown: {{ grace: 10m }}
     fn keys_of_later_versions_may_stand_at_their_default_and_are_refused_otherwise() {
         for (text, path) in [
             ("schema_registry: { url: 'http://x' }", "schema_registry.url"),
-            ("subscriptions: [more]", "subscriptions"),
             ("secrets: { a: b }", "secrets"),
             ("egress: { proxy: 'http://x' }", "egress.proxy"),
             ("api: { console: false }", "api.console"),
@@ -450,20 +491,6 @@ shutdown: {{ grace: 10m }}
         }
         loaded("log: { deliveries: { keep: 168h } }\ntracing: { sample: 0.010 }\ncluster: {}");
         assert!(told("cluster: { replicat: true }", &[])[0].contains("Did you mean `replicate`?"));
-    }
-
-    #[test]
-    fn declared_subscriptions_are_not_left_out_in_silence() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("hookline.yaml");
-        for name in ["mappings", "subscriptions"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
-        }
-        fs::write(&file, "").unwrap();
-        assert!(load(&file, &[], &env).is_ok());
-        fs::write(folder.path().join("subscriptions/a.yaml"), "subscriptions: []").unwrap();
-        let error = load(&file, &[], &env).unwrap_err();
-        assert!(error.to_string().contains("subscriptions: declared subscriptions are not yet available"), "{error}");
     }
 
     #[test]
@@ -527,7 +554,7 @@ secrets: { a: hunter2 }
     #[test]
     fn seven_mistakes_are_told_at_once_each_with_its_line() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config/seven-mistakes");
-        let error = load(&folder.join("hookline.yaml"), &[], &env).unwrap_err();
+        let error = load(&folder.join("hookline.yaml"), &[], env).unwrap_err();
         let report = error.report().replace(&format!("{}/", folder.display()), "");
         assert_eq!(error.problems.0.len(), 7, "{report}");
         for expected in [
@@ -546,7 +573,7 @@ secrets: { a: hunter2 }
 
     #[test]
     fn a_file_that_is_not_there_is_told_with_what_to_do() {
-        let told = load(Path::new("/no/such/hookline.yaml"), &[], &env).unwrap_err().report();
+        let told = load(Path::new("/no/such/hookline.yaml"), &[], env).unwrap_err().report();
         assert!(told.starts_with("/no/such/hookline.yaml: cannot be read: "), "{told}");
         assert!(told.contains("--config FILE"), "{told}");
     }

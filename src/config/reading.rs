@@ -4,7 +4,8 @@
 //! is asked for, it stays as it is, whatever it looks like.
 
 use crate::config::masked::Literal;
-use crate::config::references::Resolved;
+use crate::config::reads::Files;
+use crate::config::references::{self, Resolved, Surroundings};
 use crate::model::problem::Problems;
 use crate::model::secret::Secret;
 use crate::yaml::fields::{Field, Fields};
@@ -13,12 +14,18 @@ use crate::yaml::reader;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+/// What a variable of the environment holds.
+pub(crate) type Environment = fn(&str) -> Option<String>;
+
 /// A configuration that is being read.
 pub(crate) struct Reading {
     /// What is wrong so far.
     pub(crate) problems: Problems,
     /// Where the configuration file stands.
     pub(crate) folder: PathBuf,
+    /// Reads files.
+    pub(crate) files: Files,
+    environment: Environment,
     resolved: Vec<Resolved>,
     literals: Vec<Literal>,
 }
@@ -27,24 +34,31 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// Begins to read the configuration `file`.
-    pub(crate) fn new(file: &Path) -> Self {
+    pub(crate) fn new(file: &Path, environment: Environment) -> Self {
         let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-        Self { problems: Problems::default(), folder, resolved: Vec::new(), literals: Vec::new() }
+        let (problems, files) = (Problems::default(), Files::default());
+        Self { problems, folder, files, environment, resolved: Vec::new(), literals: Vec::new() }
     }
 
-    /// Remembers what no problem may repeat: secrets that are written out, and what references brought.
-    pub(crate) fn remember(&mut self, literals: Vec<Literal>, resolved: Vec<Resolved>) {
-        self.literals = literals;
-        self.resolved = resolved;
+    /// Replaces all references below `node`, whose path is `path`.
+    pub(crate) fn refer(&mut self, node: &mut Node, path: &str) {
+        let surroundings = Surroundings { folder: &self.folder, environment: &self.environment, files: &self.files };
+        self.resolved.extend(references::resolve(node, path, &surroundings, &mut self.problems));
+    }
+
+    /// Remembers secrets that are written out: no problem may repeat one.
+    pub(crate) fn remember(&mut self, literals: Vec<Literal>) {
+        self.literals.extend(literals);
     }
 
     /// The mistakes, with nothing in them that is secret.
-    pub(crate) fn end(mut self) -> Problems {
-        for problem in &mut self.problems.0 {
+    pub(crate) fn end(&mut self) -> Problems {
+        let mut problems = std::mem::take(&mut self.problems);
+        for problem in &mut problems.0 {
             self.resolved.iter().for_each(|resolved| resolved.conceal(problem));
             self.literals.iter().for_each(|literal| literal.conceal(problem));
         }
-        self.problems
+        problems
     }
 
     /// Opens a section; `None` when it is not written or is no map.

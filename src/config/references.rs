@@ -3,7 +3,7 @@
 //! Takes the tree of a configuration, puts values in the place of references. What a reference brought may be a
 //! secret: it is remembered, so that no problem repeats it. A `$` before anything else is a `$`.
 
-use crate::config::files;
+use crate::config::reads::Files;
 use crate::model::problem::{Place, Problem, Problems};
 use crate::yaml::node::{Data, Node};
 use std::path::Path;
@@ -14,6 +14,8 @@ pub(crate) struct Surroundings<'s> {
     pub(crate) folder: &'s Path,
     /// The environment.
     pub(crate) environment: &'s dyn Fn(&str) -> Option<String>,
+    /// Reads files.
+    pub(crate) files: &'s Files,
 }
 
 /// A scalar that held references.
@@ -114,7 +116,7 @@ fn look_up(reference: &str, surroundings: &Surroundings<'_>) -> Result<String, (
         }
         Some(("file", path)) if !path.is_empty() => {
             let path = surroundings.folder.join(path);
-            let text = files::text(&path);
+            let text = surroundings.files.text(&path);
             let text = text.map_err(|error| (format!("{} cannot be read: {error}", path.display()), String::new()))?;
             Ok(text.trim().to_owned())
         }
@@ -151,7 +153,8 @@ mod tests {
             "EMPTY" => Some(String::new()),
             _ => None,
         };
-        let surroundings = Surroundings { folder: folder.path(), environment: &environment };
+        let files = Files::default();
+        let surroundings = Surroundings { folder: folder.path(), environment: &environment, files: &files };
         let mut node = Node { place: Place::whole("f"), data: Data::String(text.to_owned()) };
         let mut problems = Problems::default();
         resolve(&mut node, "a.b", &surroundings, &mut problems);
@@ -198,7 +201,8 @@ mod tests {
     #[test]
     fn what_a_reference_brought_is_in_no_problem() {
         let environment = |_: &str| Some("hunter2".to_owned());
-        let surroundings = Surroundings { folder: Path::new("."), environment: &environment };
+        let files = Files::default();
+        let surroundings = Surroundings { folder: Path::new("."), environment: &environment, files: &files };
         let mut node = Node { place: Place::whole("f"), data: Data::String("x${env:PW}".to_owned()) };
         let resolved = resolve(&mut node, "", &surroundings, &mut Problems::default());
         let mut problem = Problem {

@@ -2,6 +2,7 @@
 
 use crate::config::error::{ConfigError, Sources};
 use crate::config::files::{self, Named};
+use crate::config::reads::Files;
 use crate::map::Mappings;
 use crate::map::written::Rules;
 use crate::model::problem::{Place, Problems};
@@ -27,21 +28,21 @@ pub fn load(paths: &[PathBuf]) -> Result<RuleFiles, ConfigError> {
         let place = Place::whole(path.display().to_string());
         Named { path: path.clone(), place, key: String::new() }
     });
-    let (mut problems, mut sources) = (Problems::default(), Sources::default());
-    let rules = read(&named.collect::<Vec<_>>(), &mut problems, &mut sources);
-    problems.or(rules).map_err(|problems| ConfigError::new(problems, sources))
+    let (files, mut problems, mut sources) = (Files::default(), Problems::default(), Sources::default());
+    let rules = read(&named.collect::<Vec<_>>(), &files, &mut problems, &mut sources);
+    problems.or(rules).map_err(|problems| ConfigError::new(problems, sources, files.end()))
 }
 
 /// Reads the files that `named` stands for, each once.
-pub(crate) fn read(named: &[Named], problems: &mut Problems, sources: &mut Sources) -> RuleFiles {
+pub(crate) fn read(named: &[Named], reads: &Files, problems: &mut Problems, sources: &mut Sources) -> RuleFiles {
     let mut files: Vec<PathBuf> = Vec::new();
     let mut rules = Rules::default();
     for named in named {
-        for file in files::found(named, problems) {
+        for file in files::found(named, reads, problems) {
             if files.contains(&file) {
                 continue;
             }
-            match files::text(&file) {
+            match reads.text(&file) {
                 Ok(text) => {
                     match reader::read(&Arc::from(file.display().to_string()), &text) {
                         Ok(node) => rules.add_file(&node, problems),

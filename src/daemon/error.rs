@@ -21,6 +21,9 @@ pub enum DaemonError {
     /// The group's commits cannot be adopted.
     #[error("the group's offsets: {0}")]
     Adopt(#[from] crate::kafka::adopt::AdoptError),
+    /// The declared subscriptions cannot be followed.
+    #[error("{0}")]
+    Declared(crate::model::problem::Problems),
     /// A part of the process broke down.
     #[error("a part of the process broke down: {0}")]
     Broken(String),

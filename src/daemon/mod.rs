@@ -6,15 +6,25 @@
 //! without it, so nothing is lost.
 
 pub mod adopt;
+mod affected;
+mod declare;
 pub mod error;
+pub mod reload;
+mod watch;
 
 use crate::catchup::Catchup;
 use crate::config::Config;
+use crate::config::fixed::Fixed;
+use crate::config::reads::Reads;
+use crate::daemon::declare::Declaring;
 use crate::daemon::error::DaemonError;
+use crate::daemon::reload::{Origin, Reloader};
 use crate::dispatch::Dispatch;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
+use crate::intake::settings::IntakeSettings;
 use crate::intake::{Intake, IntakeError};
+use crate::kafka::settings::KafkaSettings;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::progress::partitions::Partitions;
@@ -26,12 +36,14 @@ use crate::store::settings::StoreSettings;
 use crate::store::space::Space;
 use crate::subscriptions::Directory;
 use crate::subscriptions::cell::Hands;
+use crate::subscriptions::declared::Wanted;
 use crate::web;
+use crate::web::reload::{Asked, Reloads};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tracing::{error, info, warn};
 
@@ -62,12 +74,22 @@ struct House {
     drain: Duration,
 }
 
+/// What the parts share.
+struct Shared {
+    kafka: KafkaSettings,
+    pipeline: Arc<ArcSwap<Pipeline>>,
+    directory: Arc<Directory>,
+    partitions: Arc<Partitions>,
+    board: Board,
+    shutdown: Shutdown,
+}
+
 /// Runs the daemon until `shutdown`.
 ///
 /// # Errors
 /// What kept it from starting or going on.
-pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), DaemonError> {
-    let running = start(config, shutdown).await?;
+pub async fn run(config: Config, origin: Origin, shutdown: Shutdown) -> Result<(), DaemonError> {
+    let running = start(config, origin, shutdown).await?;
     running.join.await.map_err(|error| DaemonError::Broken(error.to_string()))?
 }
 
@@ -75,54 +97,35 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), DaemonError> 
 ///
 /// # Errors
 /// What kept it from starting.
-pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, DaemonError> {
-    let board = Board::default();
-    let (metrics, partitions) = (Metrics::new(), Arc::new(Partitions::default()));
+pub async fn start(config: Config, origin: Origin, shutdown: Shutdown) -> Result<Running, DaemonError> {
+    let (board, metrics, partitions) = (Board::default(), Metrics::new(), Arc::new(Partitions::default()));
+    let (fixed, reads) = (config.fixed(), config.reads);
     let store = open(config.store, metrics.clone()).await?;
     let hands = Arc::new(Hands::new(store.clone(), Arc::clone(&partitions), metrics.clone()));
     let (guard, transport) = (Guard::new(config.egress.clone()), HttpTransport::new(&config.egress)?);
-    let (defaults, loading) = (config.delivery, Arc::clone(&hands));
+    let (defaults, loading) = (config.delivery.clone(), Arc::clone(&hands));
     let directory = blocking(move || Ok::<_, DaemonError>(Directory::load(loading, defaults)?)).await?;
-    let dispatch = Dispatch::new(transport.clone(), store.clone(), metrics.clone());
+    let dispatch = Dispatch::new(transport.clone(), store.clone(), metrics);
     hands.dispatch_by(Arc::clone(&dispatch) as _);
     board.update(|report| {
         (report.started, report.generation, report.store) = (clock::now(), 1, Health::Good);
         report.intake_beat = clock::now();
     });
-    let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
-    let pipeline = Arc::new(ArcSwap::from_pointee(pipeline));
-    let state = web::state::State {
-        transport,
-        kafka: config.kafka.clone(),
-        pipeline: Arc::clone(&pipeline),
-        directory: Arc::clone(&directory),
-        store: store.clone(),
-        board: board.clone(),
-        metrics: metrics.clone(),
-        guard,
-    };
     let listeners = web::bind(&config.api, &config.metrics).await?;
-    let (api, ops) = (listeners.api, listeners.ops);
-    let catchup = Catchup {
-        kafka: config.kafka.clone(),
-        pipeline: Arc::clone(&pipeline),
-        directory: Arc::clone(&directory),
-        board: board.clone(),
-        shutdown: shutdown.clone(),
-        scans: config.scans,
-    };
-    let drain = (config.grace / 2).min(DRAIN);
-    let intake = Intake {
-        pipeline,
-        directory: Arc::clone(&directory),
-        partitions,
-        board: board.clone(),
-        shutdown: shutdown.clone(),
-        settings: config.limits,
-        drain,
-    };
-    let house = House { board, directory, dispatch, store, shutdown, drain };
+    let rules = Arc::new(Pipeline::new(config.mappings, config.formats, config.limits.event_bytes));
+    let wanted = Wanted { declared: config.declared, defaults: config.delivery };
     let kafka = config.kafka;
+    let declaring = Declaring { directory: &directory, kafka: &kafka, file: &origin.file };
+    declaring.begin(&wanted, &rules, &shutdown).await?;
+    let pipeline = Arc::new(ArcSwap::new(rules));
+    let shared = Shared { kafka, pipeline, directory, partitions, board, shutdown };
+    let (reloads, asked) = Reloads::new();
+    let (api, ops) = (listeners.api, listeners.ops);
+    let (state, reloader) = (shared.state((guard, transport), reloads), shared.reloader(origin, asked, (fixed, reads)));
+    let drain = (config.grace / 2).min(DRAIN);
+    let (intake, catchup) = (shared.intake(config.limits, drain), shared.catchup(config.scans));
+    let Shared { kafka, directory, board, shutdown, .. } = shared;
+    let house = House { board, directory, dispatch, store, shutdown, drain };
     let loops =
         Loops { intake: thread("intake", move || intake.run(&kafka))?, catchup: thread("catchup", || catchup.run())? };
     let serving = Shutdown::default();
@@ -131,9 +134,66 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     tasks.spawn(async move { Ok(web.await?) });
     tasks.spawn(house.keep_time());
     tasks.spawn(house.disable_on_demand(serving.clone()));
+    tasks.spawn(house.reload(reloader));
     #[allow(clippy::disallowed_methods, reason = "`Running::join` is awaited by who started the daemon")]
     let join = tokio::spawn(house.live(loops, tasks, serving));
     Ok(Running { api, ops, join })
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn state(&self, (guard, transport): (Guard, HttpTransport), reloads: Reloads) -> web::state::State {
+        let hands = self.directory.hands();
+        web::state::State {
+            transport,
+            kafka: self.kafka.clone(),
+            pipeline: Arc::clone(&self.pipeline),
+            directory: Arc::clone(&self.directory),
+            store: hands.store.clone(),
+            board: self.board.clone(),
+            metrics: hands.metrics.clone(),
+            guard,
+            reloads,
+        }
+    }
+
+    fn reloader(&self, origin: Origin, asked: mpsc::Receiver<Asked>, (fixed, reads): (Fixed, Reads)) -> Reloader {
+        Reloader {
+            origin,
+            asked,
+            pipeline: Arc::clone(&self.pipeline),
+            directory: Arc::clone(&self.directory),
+            board: self.board.clone(),
+            kafka: self.kafka.clone(),
+            fixed,
+            tried: reads.clone(),
+            in_force: reads,
+        }
+    }
+
+    fn catchup(&self, scans: usize) -> Catchup {
+        Catchup {
+            kafka: self.kafka.clone(),
+            pipeline: Arc::clone(&self.pipeline),
+            directory: Arc::clone(&self.directory),
+            board: self.board.clone(),
+            shutdown: self.shutdown.clone(),
+            scans,
+        }
+    }
+
+    fn intake(&self, settings: IntakeSettings, drain: Duration) -> Intake {
+        Intake {
+            pipeline: Arc::clone(&self.pipeline),
+            directory: Arc::clone(&self.directory),
+            partitions: Arc::clone(&self.partitions),
+            board: self.board.clone(),
+            shutdown: self.shutdown.clone(),
+            settings,
+            drain,
+        }
+    }
 }
 
 /// Opens the store; each of its flushes is counted.
@@ -225,6 +285,15 @@ impl House {
         let dispatch = Arc::clone(&self.dispatch);
         async move {
             dispatch.keep_time().await;
+            Ok(())
+        }
+    }
+
+    /// Takes over other configurations, until the stop.
+    fn reload(&self, reloader: Reloader) -> impl Future<Output = Result<(), DaemonError>> + Send + 'static {
+        let shutdown = self.shutdown.clone();
+        async move {
+            reloader.run(shutdown).await;
             Ok(())
         }
     }

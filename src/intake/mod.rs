@@ -74,11 +74,13 @@ struct Loop {
     admit: Admit,
     commits: Commits,
     gate: Gate,
-    /// Records of partitions that their mapping stopped, in order.
+    /// Records of partitions that their mapping stopped, or that no mapping reads any more, in order.
     held: HashMap<TopicPartition, VecDeque<Record>>,
     paused: BTreeMap<TopicPartition, Reason>,
     topics: BTreeSet<String>,
     looked: Option<Instant>,
+    /// The rules by which topics were last looked for.
+    rules: Arc<Pipeline>,
     connected: Instant,
     complained: Option<Instant>,
     /// Why nothing is read, if so: the group's commits are another store's.
@@ -104,7 +106,8 @@ impl Intake {
         };
         let group = Group::new(kafka, &commits.instance(), Arc::new(keeper))?;
         let gate = Gate { bytes: self.settings.bytes_in_flight, records: self.settings.open_records_per_partition };
-        let admit = Admit::new(Arc::clone(&self.directory), Arc::clone(&self.partitions));
+        let pipeline = Arc::clone(&self.pipeline);
+        let admit = Admit::new(pipeline, Arc::clone(&self.directory), Arc::clone(&self.partitions));
         let now = Instant::now();
         let mut running = Loop {
             group,
@@ -115,6 +118,7 @@ impl Intake {
             paused: BTreeMap::new(),
             topics: BTreeSet::new(),
             looked: None,
+            rules: self.pipeline.load_full(),
             connected: now,
             complained: None,
             refused: None,
@@ -192,7 +196,7 @@ impl Loop {
             return;
         }
         let open_bytes = self.parts.partitions.bytes();
-        let shut = match self.admit.record(&self.parts.pipeline.load(), record) {
+        let shut = match self.admit.record(record) {
             Some(stopped) => {
                 self.held.entry(at.clone()).or_default().push_back(stopped);
                 Some(Reason::Store)
@@ -215,14 +219,13 @@ impl Loop {
 
     /// Takes again what was held, in order, as far as the rules in force let it pass.
     fn retry_held(&mut self) {
-        let pipeline = self.parts.pipeline.load_full();
         for (at, held) in &mut self.held {
             while let Some(first) = held.pop_front() {
                 if self.parts.shutdown.stopping() || !self.parts.partitions.is_open(at) {
                     held.push_front(first);
                     break;
                 }
-                if let Some(stopped) = self.admit.record(&pipeline, first) {
+                if let Some(stopped) = self.admit.record(first) {
                     held.push_front(stopped);
                     break;
                 }
@@ -290,33 +293,45 @@ impl Loop {
     }
 
     /// Subscribes to the topics that the rules read and that are there; asks the cluster when a rule has a pattern.
+    /// Topics that no rule reads any more are given back: drained and committed first, as at every revoke.
     fn look_for_topics(&mut self) {
-        if self.refused.is_some() || self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+        let rules = self.parts.pipeline.load_full();
+        let due = self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) || !Arc::ptr_eq(&rules, &self.rules);
+        if self.refused.is_some() || !due {
             return;
         }
-        let pipeline = self.parts.pipeline.load();
-        let first = self.looked.is_none();
-        let existing = match pipeline.has_patterns() {
+        let existing = match rules.has_patterns() {
             false => Vec::new(),
             true => match self.group.topics(Duration::from_secs(2)) {
                 Ok(existing) => existing,
                 Err(error) => {
                     self.complain(&format!("cannot list the cluster's topics: {error}"));
-                    if !first {
+                    if !self.topics.is_empty() {
                         return;
                     }
                     Vec::new()
                 }
             },
         };
-        let wanted = pipeline.topics(&existing);
-        self.looked = Some(Instant::now());
-        if wanted == self.topics || wanted.is_empty() {
+        let wanted = rules.topics(&existing);
+        (self.looked, self.rules) = (Some(Instant::now()), rules);
+        if wanted == self.topics {
             return;
         }
-        match self.group.subscribe(&wanted.iter().map(String::as_str).collect::<Vec<_>>()) {
-            Ok(()) => info!(topics = ?wanted, "subscribed"),
-            Err(error) => error!(%error, "the topics were not taken"),
+        self.subscribe(wanted);
+    }
+
+    fn subscribe(&mut self, wanted: BTreeSet<String>) {
+        let gone = self.topics.difference(&wanted).collect::<Vec<_>>();
+        if !gone.is_empty() {
+            info!(topics = ?gone, "not read any more: what is out is drained, and what is owed stays where it is");
+        }
+        if wanted.is_empty() {
+            self.group.withdraw();
+        } else if let Err(error) = self.group.subscribe(&wanted.iter().map(String::as_str).collect::<Vec<_>>()) {
+            error!(%error, "the topics were not taken");
+        } else {
+            info!(topics = ?wanted, "subscribed");
         }
         self.topics = wanted;
     }

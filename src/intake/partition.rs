@@ -14,13 +14,16 @@ use crate::progress::partitions::Partitions;
 use crate::runtime::clock;
 use crate::runtime::fault;
 use crate::store::batch::Batch;
+use crate::subscriptions::Directory;
 use crate::subscriptions::cell::Hands;
-use crate::subscriptions::{self, Directory};
+use crate::subscriptions::snapshot;
+use arc_swap::ArcSwap;
 use std::sync::Arc;
 use tracing::{error, warn};
 
 /// Admits records.
 pub(crate) struct Admit {
+    pipeline: Arc<ArcSwap<Pipeline>>,
     directory: Arc<Directory>,
     partitions: Arc<Partitions>,
 }
@@ -28,21 +31,33 @@ pub(crate) struct Admit {
 // === impl Admit ===
 
 impl Admit {
-    pub(crate) fn new(directory: Arc<Directory>, partitions: Arc<Partitions>) -> Self {
-        Self { directory, partitions }
+    pub(crate) fn new(
+        pipeline: Arc<ArcSwap<Pipeline>>,
+        directory: Arc<Directory>,
+        partitions: Arc<Partitions>,
+    ) -> Self {
+        Self { pipeline, directory, partitions }
     }
 
-    /// Takes a record; gives it back when its mapping stops the partition.
-    pub(crate) fn record(&self, pipeline: &Pipeline, record: Record) -> Option<Record> {
+    /// Takes a record; gives it back when its mapping stops the partition, or no mapping reads its topic any more: then
+    /// the partition is about to go, and what is not admitted is read when somebody asks for it again.
+    pub(crate) fn record(&self, record: Record) -> Option<Record> {
         let hands = self.directory.hands();
-        let passage = pipeline.pass(&record);
+        let passed = self.directory.in_force(|snapshot| {
+            let pipeline = self.pipeline.load();
+            let passage = pipeline.pass(&record);
+            let groups = snapshot.takers(&passage.events);
+            // Only rules that read a topic make events of it: then there is no need to look.
+            let read = !passage.events.is_empty() || pipeline.reads(&record.origin.topic);
+            read.then_some((passage, groups))
+        });
+        let Some((passage, groups)) = passed else { return Some(record) };
         if let Some(fault) = passage.stop {
             let origin = &record.origin;
             error!(topic = %origin.topic, partition = origin.partition, offset = origin.offset, mapping = fault.mapping,
                 field = fault.field, "the partition stops, as its mapping asks (on_error: stop): {}", fault.detail);
             return Some(record);
         }
-        let groups = self.directory.snapshot().takers(&passage.events);
         let deliveries: usize = groups.iter().map(|group| group.events.len()).sum();
         let (now, bytes) = (clock::now(), record.size() as u64);
         let admission = Admission {
@@ -71,7 +86,7 @@ impl Admit {
             self.quarantine(record.clone(), fault, ticket.clone());
         }
         for group in groups {
-            let subscriptions::Group { cell, events } = group;
+            let snapshot::Group { cell, events } = group;
             cell.wait_for_room(&ticket.at, events.len());
             let group = Group { epoch, offset: ticket.offset, events };
             cell.act(|lane, turn| lane.offer(&ticket.at, group, turn));
@@ -96,7 +111,7 @@ impl Admit {
     }
 }
 
-fn count(hands: &Hands, record: &Record, events: &[Arc<Emitted>], groups: &[subscriptions::Group]) {
+fn count(hands: &Hands, record: &Record, events: &[Arc<Emitted>], groups: &[snapshot::Group]) {
     let topic = &record.origin.topic;
     hands.metrics.records_consumed(topic, 1);
     if !events.is_empty() {
@@ -107,5 +122,53 @@ fn count(hands: &Hands, record: &Record, events: &[Arc<Emitted>], groups: &[subs
     }
     for event in events {
         hands.metrics.events_emitted(&event.event.mapping, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::settings::DeliverySettings;
+    use crate::map::written::Rules;
+    use crate::metrics::Metrics;
+    use crate::model::problem::Problems;
+    use crate::model::record::{Origin, TopicPartition};
+    use crate::store::Store;
+    use crate::store::settings::StoreSettings;
+    use crate::yaml::reader;
+
+    fn reading(topic: &str) -> Arc<Pipeline> {
+        let text = format!("mappings: [{{ name: all, from: {topic}, emit: {{ type: t.all }} }}]");
+        let (mut rules, mut problems) = (Rules::default(), Problems::default());
+        rules.add_file(&reader::read(&"m.yaml".into(), &text).unwrap(), &mut problems);
+        Arc::new(Pipeline::new(rules.finish(&mut problems), Vec::new(), 1 << 20))
+    }
+
+    #[test]
+    fn what_no_mapping_reads_any_more_is_given_back_and_admitted_when_one_reads_it_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = StoreSettings { path: folder.path().join("store"), min_free: 0, ..StoreSettings::default() };
+        let (store, partitions) = (Store::open(&settings, Box::new(|_| {})).unwrap(), Arc::new(Partitions::default()));
+        let hands = Hands::new(store.clone(), Arc::clone(&partitions), Metrics::new());
+        let directory = Directory::load(Arc::new(hands), DeliverySettings::default()).unwrap();
+        let pipeline = Arc::new(ArcSwap::new(reading("t")));
+        let admit = Admit::new(Arc::clone(&pipeline), directory, Arc::clone(&partitions));
+        let at = TopicPartition { topic: "t".into(), partition: 0 };
+        partitions.open(&at, 0);
+        let record = |offset, value: &'static str| {
+            let origin = Origin { topic: "t".into(), partition: 0, offset, timestamp: clock::now() };
+            Record { origin, key: None, headers: Vec::new(), value: Some(value.into()) }
+        };
+        let position = || partitions.with(&at, |progress| progress.position()).unwrap();
+        assert!(admit.record(record(0, "{}")).is_none());
+        pipeline.store(reading("other"));
+        for value in ["{}", "{"] {
+            assert!(admit.record(record(1, value)).is_some());
+        }
+        assert_eq!(position(), 1);
+        assert!(store.quarantined(None, 1).unwrap().is_empty(), "what nobody reads is not misunderstood either");
+        pipeline.store(reading("t"));
+        assert!(admit.record(record(1, "{}")).is_none());
+        assert_eq!(position(), 2);
     }
 }

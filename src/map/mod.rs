@@ -6,6 +6,7 @@
 
 mod attribute;
 mod compile;
+pub mod difference;
 pub mod error;
 pub mod mapping;
 mod run;
@@ -14,6 +15,7 @@ mod tables;
 mod trace;
 pub mod written;
 
+use crate::map::difference::Difference;
 use crate::map::mapping::{Mapping, OnError, TopicSelector};
 use crate::map::surroundings::Surroundings;
 use crate::map::written::Rules;
@@ -95,6 +97,12 @@ impl Mappings {
     /// The names of all mappings, in their order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.mappings.iter().map(|mapping| &*mapping.name)
+    }
+
+    /// The mappings that are not among the `new` ones, or make events of another type there.
+    #[must_use]
+    pub fn differences(&self, new: &Self) -> Vec<Difference> {
+        difference::differences(&self.mappings, &new.mappings)
     }
 
     fn of_topic(&self, topic: &str) -> impl Iterator<Item = &Mapping> {

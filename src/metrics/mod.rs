@@ -35,6 +35,7 @@ struct Inner {
     backpressure: [Counter; PAUSES.len()],
     store_flush: Histogram,
     catch_up_read: IntCounter,
+    reloads: [IntCounter; RELOADS.len()],
 }
 
 /// The series of one topic.
@@ -71,6 +72,9 @@ const PAUSES: [&str; 5] = ["bytes", "partition", "store", "egress", "other"];
 
 /// The `to` label of breaker transitions.
 const BREAKERS: [&str; 3] = ["open", "probation", "closed"];
+
+/// The `result` label of reloads.
+const RELOADS: [&str; 3] = ["applied", "unchanged", "refused"];
 
 /// Up to the longest timeout one may set; OpenTelemetry's and more (PM-8).
 const EXCHANGE: [f64; 19] =
@@ -121,6 +125,7 @@ impl Metrics {
             backpressure: book.seconds(&table::BACKPRESSURE, PAUSES),
             store_flush: book.histogram(&table::STORE_FLUSH, &FLUSH),
             catch_up_read: book.counter(&table::CATCH_UP_READ),
+            reloads: book.closed(&table::CONFIG_RELOADS, RELOADS),
             book,
         }))
     }
@@ -202,6 +207,14 @@ impl Metrics {
     /// Scans read records again, for those who are behind.
     pub fn catch_up_read(&self, count: u64) {
         self.0.catch_up_read.inc_by(count);
+    }
+
+    /// Another configuration was asked for: it was `applied`, `unchanged` or `refused`; what is none of these is not
+    /// counted.
+    pub fn reloaded(&self, result: &str) {
+        if let Some(place) = RELOADS.iter().position(|other| *other == result) {
+            self.0.reloads[place].inc();
+        }
     }
 
     /// The store made a tick's changes durable.

@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the way of an event.
-pub const ALL: [&Definition; 31] = [
+pub const ALL: [&Definition; 32] = [
     &RECORDS_CONSUMED,
     &RECORDS_MAPPED,
     &RECORDS_UNMATCHED,
@@ -55,6 +55,7 @@ pub const ALL: [&Definition; 31] = [
     &BACKPRESSURE,
     &STORE_FLUSH,
     &STORE_FREE_BYTES,
+    &CONFIG_RELOADS,
     &CONFIG_GENERATION,
     &SUBSCRIPTIONS,
     &BUILD_INFO,
@@ -138,6 +139,8 @@ pub(crate) const STORE_FLUSH: Definition =
     histogram("hookline_store_flush_seconds", "How long it took to make a tick's changes durable");
 pub(crate) const STORE_FREE_BYTES: Definition =
     gauge("hookline_store_free_bytes", &[], "Free bytes of the disk that holds the store");
+pub(crate) const CONFIG_RELOADS: Definition =
+    counter("hookline_config_reloads_total", &["result"], "Tries to load another configuration");
 pub(crate) const CONFIG_GENERATION: Definition =
     gauge("hookline_config_generation", &[], "The generation of the rules in force, from 1");
 pub(crate) const SUBSCRIPTIONS: Definition = gauge("hookline_subscriptions", &["status"], "Subscriptions by status");

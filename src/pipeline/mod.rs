@@ -5,6 +5,7 @@
 
 use crate::decode;
 use crate::decode::format::Format;
+use crate::map::difference::Difference;
 use crate::map::mapping::{OnError, TopicSelector};
 use crate::map::{Mapped, Mappings};
 use crate::model::event::Emitted;
@@ -93,6 +94,18 @@ impl Pipeline {
         // `__consumer_offsets` and its like are Kafka's own: only a mapping that names one reads it.
         let matched = existing.iter().filter(|topic| !topic.starts_with("__") && self.mappings.matches_topic(topic));
         named.chain(matched.cloned()).collect()
+    }
+
+    /// Whether some mapping reads `topic`.
+    #[must_use]
+    pub fn reads(&self, topic: &str) -> bool {
+        self.mappings.matches_topic(topic)
+    }
+
+    /// The mappings that are gone under the `new` rules, or make events of another type there.
+    #[must_use]
+    pub fn differences(&self, new: &Self) -> Vec<Difference> {
+        self.mappings.differences(&new.mappings)
     }
 
     /// Whether some topic is given by a pattern, so that new ones may turn up.

@@ -1,6 +1,7 @@
 //! The board: what the loops report about themselves, for health, `/v1/status` and metrics. Written by loops,
 //! read by `web`; it decides nothing.
 
+use crate::model::problem::Problems;
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
 use std::collections::BTreeMap;
@@ -26,12 +27,49 @@ pub struct Report {
     pub intake_beat: Timestamp,
     /// The generation of mappings in force, from 1.
     pub generation: u64,
+    /// The last try to load another configuration, if there was one.
+    pub reload: Option<Reload>,
     /// Why intake admits nothing now, if so (`bytes`, `partition`, `store`).
     pub backpressure: Option<&'static str>,
     /// About how long until retention reaches a cursor; `None` when that is not known, or there is none.
     pub cursor_headroom: Option<Duration>,
     /// The partitions that are assigned.
     pub partitions: BTreeMap<TopicPartition, PartitionReport>,
+}
+
+/// A try to load another configuration.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    /// When.
+    pub at: Timestamp,
+    /// Who asked for it.
+    pub cause: Cause,
+    /// Whether it was taken over.
+    pub taken: Taken,
+    /// Why not; empty when it was not refused.
+    pub problems: Problems,
+}
+
+/// Whether another configuration was taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is in force.
+    Applied,
+    /// The files hold what is in force.
+    Unchanged,
+    /// The one before stays in force.
+    Refused,
+}
+
+/// Who asks for a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// SIGHUP.
+    Signal,
+    /// `POST /v1/reload`.
+    Api,
+    /// What a file holds has changed.
+    Files,
 }
 
 /// One thing the process depends on.
@@ -74,6 +112,34 @@ impl Board {
 
     fn lock(&self) -> MutexGuard<'_, Report> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Taken ===
+
+impl Taken {
+    /// The name as people, programs and metrics read it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+// === impl Cause ===
+
+impl Cause {
+    /// The name as people and programs read it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Api => "api",
+            Self::Files => "files",
+        }
     }
 }
 

@@ -29,7 +29,6 @@ use crate::model::quarantine::Quarantined;
 use crate::model::record::TopicPartition;
 use crate::model::replay::Replay;
 use crate::model::subscription::Subscription;
-use crate::runtime::random;
 use crate::store::batch::Batch;
 use crate::store::engine::{Engine, Op, Tree};
 use crate::store::error::StoreError;
@@ -288,13 +287,31 @@ impl Store {
         subscription: &Subscription,
         cursors: &[(TopicPartition, CursorRow)],
     ) -> Result<(), StoreError> {
-        let (row, secrets) = subscriptions::write(subscription, &self.0.seal);
+        self.amend_subscriptions(std::iter::once((subscription, cursors)), &[]).await
+    }
+
+    /// Writes all of these as [`Store::put_subscription`] does, and removes those of `gone`, in one batch.
+    ///
+    /// # Errors
+    /// The store failed or is closed.
+    pub async fn amend_subscriptions<'s>(
+        &self,
+        put: impl Iterator<Item = (&'s Subscription, &'s [(TopicPartition, CursorRow)])>,
+        gone: &[Sid],
+    ) -> Result<(), StoreError> {
         let mut batch = Batch::new();
-        for (at, row) in cursors {
-            batch.cursor(&CursorKey { at: at.clone(), stream: 0, sid: subscription.sid }, row);
+        for (subscription, cursors) in put {
+            let (sid, (row, secrets)) = (subscription.sid, subscriptions::write(subscription, &self.0.seal));
+            for (at, row) in cursors {
+                batch.cursor(&CursorKey { at: at.clone(), stream: 0, sid }, row);
+            }
+            batch.raw(Tree::Config, Op::Put(subscriptions::subscription_key(sid), row));
+            batch.raw(Tree::Config, Op::Put(subscriptions::secret_key(sid), secrets));
         }
-        batch.raw(Tree::Config, Op::Put(subscriptions::subscription_key(subscription.sid), row));
-        batch.raw(Tree::Config, Op::Put(subscriptions::secret_key(subscription.sid), secrets));
+        for sid in gone {
+            batch.raw(Tree::Config, Op::Delete(subscriptions::subscription_key(*sid)));
+            batch.raw(Tree::Config, Op::Delete(subscriptions::secret_key(*sid)));
+        }
         self.durable(batch).await
     }
 
@@ -303,39 +320,7 @@ impl Store {
     /// # Errors
     /// The store failed or is closed.
     pub async fn delete_subscription(&self, sid: Sid) -> Result<(), StoreError> {
-        let mut batch = Batch::new();
-        batch.raw(Tree::Config, Op::Delete(subscriptions::subscription_key(sid)));
-        batch.raw(Tree::Config, Op::Delete(subscriptions::secret_key(sid)));
-        self.durable(batch).await
-    }
-
-    /// The sid of the declared subscription `id`; made, durably, when it has none.
-    ///
-    /// # Errors
-    /// The store failed or is closed.
-    pub async fn declared_sid(&self, id: &str) -> Result<Sid, StoreError> {
-        let (key, inner) = (subscriptions::declared_key(id), Arc::clone(&self.0));
-        let asked = key.clone();
-        let found = tokio::task::spawn_blocking(move || inner.reader.engine.get(Tree::Config, &asked)).await;
-        if let Some(value) = found.map_err(|_| StoreError::Closed)?? {
-            let bytes = value.get(1..).and_then(|bytes| bytes.try_into().ok());
-            return bytes.map(Sid::from_bytes).ok_or_else(|| StoreError::row(&key, "it is no id"));
-        }
-        let sid = random::sid();
-        let mut batch = Batch::new();
-        batch.raw(Tree::Config, Op::Put(key, [&[row::VERSION][..], &sid.to_bytes()].concat()));
-        self.durable(batch).await?;
-        Ok(sid)
-    }
-
-    /// Forgets the sid of a declared subscription that is declared no more.
-    ///
-    /// # Errors
-    /// The store failed or is closed.
-    pub async fn forget_declared(&self, id: &str) -> Result<(), StoreError> {
-        let mut batch = Batch::new();
-        batch.raw(Tree::Config, Op::Delete(subscriptions::declared_key(id)));
-        self.durable(batch).await
+        self.amend_subscriptions(std::iter::empty(), &[sid]).await
     }
 
     /// Removes the ledger rows, cursors and dead letters of a subscription that is gone. Blocks while it looks for them.
@@ -518,7 +503,7 @@ mod tests {
     async fn what_was_written_is_there_after_opening_again() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).unwrap();
-        let (id, declared) = (store.id(), store.declared_sid("sub_billing").await.unwrap());
+        let id = store.id();
         let (key, head, batch) = park(1, 100);
         store.durable(batch).await.unwrap();
         let (dead, row) = (letter(event("shop.returns", 2, 100)), quarantined("shop.orders", 3, 100));
@@ -539,21 +524,18 @@ mod tests {
         let [(row_id, read)] = store.quarantined(None, 10).unwrap().try_into().unwrap();
         assert_eq!((&read, store.quarantined_one(&row_id).unwrap().as_ref()), (&row, Some(&row)));
         assert_eq!(store.subscriptions().unwrap(), [subscription()]);
-        assert_eq!(store.declared_sid("sub_billing").await.unwrap(), declared);
 
         let mut batch = Batch::new();
         batch.unpark(&key, head.body_len);
         store.durable(batch).await.unwrap();
         store.purge(sid()).unwrap();
         store.delete_subscription(sid()).await.unwrap();
-        store.forget_declared("sub_billing").await.unwrap();
         store.close().unwrap();
         drop(store);
         let store = open(folder.path()).unwrap();
         assert!(store.ledger_heads().unwrap().is_empty() && store.subscriptions().unwrap().is_empty());
         assert!(store.dead_letters(None, None, 10).unwrap().is_empty());
         assert_eq!(store.quarantined(None, 10).unwrap().len(), 1, "a quarantined record belongs to no subscription");
-        assert_ne!(store.declared_sid("sub_billing").await.unwrap(), declared);
     }
 
     #[tokio::test]

@@ -1,5 +1,4 @@
-//! Subscriptions in the tree `config`: `sub/<sid>` what it says, `secret/<sid>` what must stay secret (sealed),
-//! `declared/<id>` which sid a subscription in a file was given.
+//! Subscriptions in the tree `config`: `sub/<sid>` what it says, `secret/<sid>` what must stay secret (sealed).
 
 use crate::model::id::Sid;
 use crate::model::secret::{Secret, SigningSecret};
@@ -16,7 +15,6 @@ use std::time::Duration;
 
 pub(crate) const SUBSCRIPTION: &[u8] = b"sub/";
 const SECRET: &[u8] = b"secret/";
-const DECLARED: &[u8] = b"declared/";
 
 #[derive(Serialize, Deserialize)]
 struct SubscriptionForm {
@@ -89,11 +87,6 @@ pub(crate) fn subscription_key(sid: Sid) -> Vec<u8> {
 /// The key of its secrets.
 pub(crate) fn secret_key(sid: Sid) -> Vec<u8> {
     [SECRET, &sid.to_bytes()].concat()
-}
-
-/// The key of a declared subscription's sid.
-pub(crate) fn declared_key(id: &str) -> Vec<u8> {
-    [DECLARED, id.as_bytes()].concat()
 }
 
 /// The sid in the key of a subscription's row.

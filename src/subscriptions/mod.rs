@@ -5,11 +5,13 @@
 //! [`cell::Cell`] from birth to deletion, whatever changes in between.
 
 mod again;
+pub mod amend;
 mod batch;
 pub mod begin;
 pub mod cell;
 mod compile;
 pub mod credentials;
+pub mod declared;
 pub mod error;
 pub mod health;
 pub(crate) mod order;
@@ -17,58 +19,35 @@ pub mod readers;
 pub mod replays;
 pub mod retry;
 pub mod shape;
+pub mod snapshot;
 pub mod written;
 
 use crate::lane::partition::Opening;
 use crate::lane::settings::DeliverySettings;
-use crate::lane::signal::{Disabling, PlaceKey, Turn};
-use crate::lane::state::Lane;
-use crate::matching::index::Index;
+use crate::lane::signal::{Disabling, PlaceKey};
 use crate::model::cursor::CursorRow;
-use crate::model::event::Emitted;
 use crate::model::id::Sid;
 use crate::model::record::TopicPartition;
 use crate::model::subscription::{State, Status, Subscription};
 use crate::runtime::clock;
 use crate::store::error::StoreError;
-use crate::subscriptions::cell::{Cell, Hands};
+use crate::subscriptions::amend::{Amendment, Tuned};
+use crate::subscriptions::cell::Hands;
 use crate::subscriptions::error::DirectoryError;
+use crate::subscriptions::snapshot::{Entry, Snapshot, enter, stand};
 use arc_swap::ArcSwap;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
 use tracing::{debug, error};
 
 /// All subscriptions.
 pub struct Directory {
     hands: Arc<Hands>,
-    defaults: DeliverySettings,
+    defaults: ArcSwap<DeliverySettings>,
     current: ArcSwap<Snapshot>,
     changing: tokio::sync::Mutex<()>,
-}
-
-/// All subscriptions at one moment.
-#[derive(Default)]
-pub struct Snapshot {
-    all: BTreeMap<String, Arc<Entry>>,
-    /// Those that can be read, in the order of the index: paused and disabled ones too, for they go behind.
-    indexed: Vec<Arc<Entry>>,
-    index: Index,
-}
-
-/// A subscription and its lane.
-pub struct Entry {
-    /// What it says.
-    pub subscription: Arc<Subscription>,
-    /// Its lane.
-    pub cell: Arc<Cell>,
-}
-
-/// What one record holds for one subscription; taken whole or not at all.
-pub struct Group {
-    /// For whom.
-    pub cell: Arc<Cell>,
-    /// What, in the order of the record.
-    pub events: Vec<Arc<Emitted>>,
+    /// Held while the rules and the subscriptions that go with them are swapped; shared by who needs both.
+    swapping: RwLock<()>,
 }
 
 // === impl Directory ===
@@ -88,7 +67,8 @@ impl Directory {
         // A delete that was cut off after the subscription was gone left its rows (protocol T15).
         hands.store.purge_unknown(&all.values().map(|entry| entry.subscription.sid).collect())?;
         let current = ArcSwap::from_pointee(Snapshot::new(all));
-        Ok(Arc::new(Self { hands, defaults, current, changing: tokio::sync::Mutex::new(()) }))
+        let (defaults, swapping) = (ArcSwap::from_pointee(defaults), RwLock::new(()));
+        Ok(Arc::new(Self { hands, defaults, current, changing: tokio::sync::Mutex::new(()), swapping }))
     }
 
     /// A partition comes, in this epoch: lanes get the cursors and rows that the store holds of it. Blocks.
@@ -139,16 +119,9 @@ impl Directory {
         cursors: Vec<(TopicPartition, CursorRow)>,
     ) -> Result<Arc<Subscription>, DirectoryError> {
         let _turn = self.changing.lock().await;
-        let entry = enter(&self.hands, &self.defaults, subscription)?;
+        let entry = enter(&self.hands, &self.defaults.load(), subscription)?;
         self.hands.store.put_subscription(&entry.subscription, &cursors).await?;
-        for (at, row) in cursors {
-            // A partition that is not ours now brings its cursors when it comes.
-            if let Some(epoch) = self.hands.partitions.with(&at, |progress| progress.epoch()) {
-                let place = PlaceKey { at, stream: 0 };
-                entry.cell.act(|lane, turn| lane.begin(place, (epoch, row), turn));
-                self.hands.readers.has_cursor(entry.cell.sid, &entry.cell);
-            }
-        }
+        self.begin(&entry, cursors);
         let subscription = Arc::clone(&entry.subscription);
         let mut all = self.snapshot().all.clone();
         all.insert(subscription.id.clone(), Arc::new(entry));
@@ -168,8 +141,8 @@ impl Directory {
         if found != expected {
             return Err(DirectoryError::Conflict { expected, found });
         }
-        let target = compile::target(&changed, &self.defaults)?;
-        let settings = compile::lane_settings(&changed, &self.defaults);
+        let target = compile::target(&changed, &self.defaults.load())?;
+        let settings = compile::lane_settings(&changed, &self.defaults.load());
         self.hands.store.put_subscription(&changed, &[]).await?;
         let (cell, state) = (Arc::clone(&old.cell), changed.status.state);
         cell.retarget(target);
@@ -194,13 +167,69 @@ impl Directory {
         let entry = all.remove(id).ok_or(DirectoryError::NotFound)?;
         self.hands.store.delete_subscription(entry.subscription.sid).await?;
         self.current.store(Arc::new(Snapshot::new(all)));
+        self.bury(&entry).await;
+        Ok(())
+    }
+
+    /// Follows what a configuration changes: makes it durable in one batch, then puts it in force together with what
+    /// `rules` swaps, between two records. So a type that is renamed in a mapping and in a subscription at the same
+    /// time is missed by no record. What those who go were owed goes with them.
+    ///
+    /// # Errors
+    /// One of them was changed by somebody else meanwhile, or the store did not take it: then nothing changed.
+    pub async fn amend(&self, amendment: Amendment, rules: impl FnOnce() + Send) -> Result<(), DirectoryError> {
+        let _turn = self.changing.lock().await;
+        let writes = !amendment.plan.is_empty(); // on a full disk a write waits, and rules alone need none
+        let prepared = amendment.prepare(&self.snapshot(), &self.hands, &self.defaults.load())?;
+        if writes {
+            let gone = prepared.gone.iter().map(|entry| entry.subscription.sid).collect::<Vec<_>>();
+            self.hands.store.amend_subscriptions(prepared.put(), &gone).await?;
+        }
+        prepared.made.into_iter().for_each(|(entry, cursors)| self.begin(&entry, cursors));
+        prepared.tuned.into_iter().for_each(Tuned::apply);
+        for entry in &prepared.changed {
+            entry.cell.act(|lane, turn| stand(lane, entry.subscription.status.state, turn));
+        }
+        self.defaults.store(Arc::new(prepared.defaults));
+        {
+            let _between = self.swapping.write().unwrap_or_else(PoisonError::into_inner);
+            rules();
+            self.current.store(prepared.after);
+        }
+        for entry in &prepared.gone {
+            self.bury(entry).await;
+        }
+        Ok(())
+    }
+
+    /// Looks at the subscriptions that go with the rules in force: [`Directory::amend`] changes neither meanwhile. Be
+    /// short.
+    pub fn in_force<T>(&self, look: impl FnOnce(&Snapshot) -> T) -> T {
+        let _unchanged = self.swapping.read().unwrap_or_else(PoisonError::into_inner);
+        look(&self.current.load())
+    }
+
+    /// The places of a new subscription begin; its cursors are durable already.
+    fn begin(&self, entry: &Entry, cursors: Vec<(TopicPartition, CursorRow)>) {
+        for (at, row) in cursors {
+            // A partition that is not ours now brings its cursors when it comes.
+            if let Some(epoch) = self.hands.partitions.with(&at, |progress| progress.epoch()) {
+                let place = PlaceKey { at, stream: 0 };
+                entry.cell.act(|lane, turn| lane.begin(place, (epoch, row), turn));
+                self.hands.readers.has_cursor(entry.cell.sid, &entry.cell);
+            }
+        }
+    }
+
+    /// A subscription is gone from store and index: what is left of it settles, and its rows go.
+    async fn bury(&self, entry: &Entry) {
         entry.cell.act(|lane, turn| lane.delete(turn));
         let (store, sid) = (self.hands.store.clone(), entry.subscription.sid);
         let purged = tokio::task::spawn_blocking(move || store.purge(sid)).await;
         if let Ok(Err(error)) = purged {
-            error!(subscription = %id, %error, "rows of the deleted subscription are left; the next start removes them");
+            error!(subscription = %entry.subscription.id, %error,
+                "rows of the deleted subscription are left; the next start removes them");
         }
-        Ok(())
     }
 
     /// The endpoint is gone (410), or failed for too long: nothing is sent until somebody resumes the subscription.
@@ -256,81 +285,5 @@ impl Directory {
         (changed.version, changed.updated) = (subscription.version + 1, since);
         changed.status = Status { state, reason, since };
         self.update(changed, subscription.version).await
-    }
-}
-
-// === impl Snapshot ===
-
-impl Snapshot {
-    fn new(all: BTreeMap<String, Arc<Entry>>) -> Self {
-        let (mut indexed, mut candidates) = (Vec::new(), Vec::new());
-        for entry in all.values() {
-            match compile::candidate(&entry.subscription) {
-                Ok(candidate) => {
-                    candidates.push(candidate);
-                    indexed.push(Arc::clone(entry));
-                }
-                Err(why) => error!(subscription = %entry.subscription.id, why, "matches nothing: it cannot be read"),
-            }
-        }
-        Self { all, indexed, index: Index::build(candidates) }
-    }
-
-    /// Who gets these events of one record, and which of them.
-    #[must_use]
-    pub fn takers(&self, events: &[Arc<Emitted>]) -> Vec<Group> {
-        self.takers_where(events, |_| true)
-    }
-
-    /// As [`Snapshot::takers`], but only of these subscriptions.
-    #[must_use]
-    pub fn takers_among(&self, events: &[Arc<Emitted>], riders: &HashSet<Sid>) -> Vec<Group> {
-        self.takers_where(events, |sid| riders.contains(&sid))
-    }
-
-    fn takers_where(&self, events: &[Arc<Emitted>], meant: impl Fn(Sid) -> bool) -> Vec<Group> {
-        let mut groups: Vec<(usize, Group)> = Vec::new();
-        for event in events {
-            let matches = self.index.matches(&event.event).into_iter();
-            for position in matches.filter(|position| meant(self.indexed[*position].cell.sid)) {
-                match groups.iter_mut().find(|(at, _)| *at == position) {
-                    Some((_, group)) => group.events.push(Arc::clone(event)),
-                    None => {
-                        let cell = Arc::clone(&self.indexed[position].cell);
-                        groups.push((position, Group { cell, events: vec![Arc::clone(event)] }));
-                    }
-                }
-            }
-        }
-        groups.into_iter().map(|(_, group)| group).collect()
-    }
-
-    /// The subscription with this id.
-    #[must_use]
-    pub fn get(&self, id: &str) -> Option<&Arc<Entry>> {
-        self.all.get(id)
-    }
-
-    /// All, by id.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.all.values()
-    }
-}
-
-fn enter(hands: &Arc<Hands>, defaults: &DeliverySettings, subscription: Subscription) -> Result<Entry, DirectoryError> {
-    let target = compile::target(&subscription, defaults)?;
-    let settings = compile::lane_settings(&subscription, defaults);
-    let (sid, state) = (subscription.sid, subscription.status.state);
-    let cell = Cell::new(sid, Lane::new(sid, settings), target, Arc::clone(hands));
-    cell.act(|lane, turn| stand(lane, state, turn));
-    Ok(Entry { subscription: Arc::new(subscription), cell })
-}
-
-/// The lane does as the subscription's state says.
-fn stand(lane: &mut Lane, state: State, turn: &mut Turn<'_>) {
-    match state {
-        State::Active => lane.resume(turn),
-        State::Paused => lane.pause(turn),
-        State::Disabled => lane.disable(turn),
     }
 }

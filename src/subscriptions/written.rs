@@ -22,8 +22,8 @@ use serde_json::{Map, Value, json};
 /// # Errors
 /// All mistakes.
 pub fn create(node: &Node, guard: &Guard, now: Timestamp) -> Result<Subscription, Problems> {
-    let mut problems = Problems::default();
-    let Some(mut fields) = Fields::of(&Field::new(node, ""), &mut problems) else { return Err(problems) };
+    let (mut problems, whole) = (Problems::default(), Field::new(node, ""));
+    let Some(mut fields) = Fields::of(&whole, &mut problems) else { return Err(problems) };
     for ours in OURS {
         if let Some(field) = fields.optional(ours) {
             field.problem(&mut problems, "is set by hookline", "Leave it out");
@@ -32,6 +32,18 @@ pub fn create(node: &Node, guard: &Guard, now: Timestamp) -> Result<Subscription
     if let Some(field) = fields.optional("status") {
         order::choice(&field, &[("active", ())], &["paused", "disabled", "unverified"], &mut problems);
     }
+    born((&whole, fields), (guard, now), problems)
+}
+
+/// The subscription that the fields of `whole` make which were not asked for yet.
+///
+/// # Errors
+/// All mistakes, those of before included.
+pub(crate) fn born(
+    (whole, mut fields): (&Field<'_>, Fields<'_>),
+    (guard, now): (&Guard, Timestamp),
+    mut problems: Problems,
+) -> Result<Subscription, Problems> {
     let auth = fields.optional("auth").and_then(|field| credentials::auth(&field, &mut problems));
     let (secrets, order) = (fields.optional("secrets"), order::read(&mut fields, guard, &mut problems));
     fields.finish(&mut problems);
@@ -41,7 +53,8 @@ pub fn create(node: &Node, guard: &Guard, now: Timestamp) -> Result<Subscription
         None => vec![credentials::fresh(signing, now)],
     };
     if matches!(order.as_ref().map(|order| order.start), Some(Start::At(time)) if time > now) {
-        problems.add(&node.place, "start", "is in the future", "Write a time that has passed, or leave it out");
+        let start = whole.child("start", whole.node);
+        start.problem(&mut problems, "is in the future", "Write a time that has passed, or leave it out");
     }
     let Some(order) = order.filter(|_| problems.is_empty()) else { return Err(all(problems)) };
     let sid = random::sid();
@@ -74,7 +87,7 @@ pub fn create(node: &Node, guard: &Guard, now: Timestamp) -> Result<Subscription
         created: now,
         updated: now,
     };
-    deliverable(subscription, node, problems)
+    deliverable(subscription, whole, problems)
 }
 
 /// Reads a change of `old`: a merge patch. `auth` is replaced whole; `secrets`, when given, replace the old ones.
@@ -132,7 +145,7 @@ pub fn change(old: &Subscription, patch: &Node, guard: &Guard, now: Timestamp) -
         updated: now,
         ..old.clone()
     };
-    deliverable(subscription, patch, problems)
+    deliverable(subscription, &Field::new(patch, ""), problems)
 }
 
 /// What a patch cannot change may stand in it as it is.
@@ -185,9 +198,13 @@ fn merge(target: &mut Value, patch: &Value) {
 }
 
 /// The subscription, when its sending side can be made: headers that are one too many are found here.
-fn deliverable(subscription: Subscription, node: &Node, mut problems: Problems) -> Result<Subscription, Problems> {
+fn deliverable(
+    subscription: Subscription,
+    whole: &Field<'_>,
+    mut problems: Problems,
+) -> Result<Subscription, Problems> {
     if let Err(error) = Target::new(&subscription, DeliverySettings::default().timeout) {
-        problems.add(&node.place, "headers", error.to_string(), "");
+        whole.child("headers", whole.node).problem(&mut problems, error.to_string(), "");
     }
     problems.or(subscription)
 }

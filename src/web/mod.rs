@@ -7,6 +7,7 @@ mod api;
 mod auth;
 mod door;
 mod health;
+pub mod reload;
 pub mod settings;
 pub mod state;
 mod totals;

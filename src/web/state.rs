@@ -10,6 +10,7 @@ use crate::store::Store;
 use crate::subscriptions::Directory;
 use crate::web::api::idempotency::Kept;
 use crate::web::auth::Tokens;
+use crate::web::reload::Reloads;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use tokio::task::JoinError;
@@ -34,6 +35,8 @@ pub struct State {
     pub kafka: KafkaSettings,
     /// The rules in force; they say which topics are read.
     pub pipeline: Arc<ArcSwap<Pipeline>>,
+    /// Where a reload is asked for.
+    pub reloads: Reloads,
 }
 
 /// Everything the API works with.

@@ -19,6 +19,7 @@ use crate::store::Store;
 use crate::store::settings::StoreSettings;
 use crate::subscriptions::cell::Hands;
 use crate::subscriptions::{Directory, written};
+use crate::web::reload::{Asked, Reloads};
 use crate::web::settings::{ApiSettings, MetricsSettings, Scope, Token};
 use crate::web::state::State;
 use crate::web::{WebError, bind};
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// Both listeners, at work.
@@ -39,6 +41,8 @@ pub(crate) struct Trial {
     pub(crate) ops: SocketAddr,
     pub(crate) state: State,
     pub(crate) shutdown: Shutdown,
+    /// Reloads that are asked for; nobody answers by himself.
+    pub(crate) reloads: mpsc::Receiver<Asked>,
     pub(crate) served: JoinHandle<Result<(), WebError>>,
     _directory: TempDir,
 }
@@ -91,7 +95,8 @@ pub(crate) fn state(directory: &TempDir) -> State {
         Vec::new(),
         1 << 20,
     )));
-    State { directory, store, board, metrics, guard, transport, kafka, pipeline }
+    let (reloads, _) = Reloads::new(); // nobody reloads
+    State { directory, store, board, metrics, guard, transport, kafka, pipeline, reloads }
 }
 
 // === impl Trial ===
@@ -124,14 +129,15 @@ impl Trial {
 
     async fn with(tokens: Vec<Token>, change: impl FnOnce(&mut State)) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut state = state(&directory);
+        let (asks, reloads) = Reloads::new();
+        let mut state = State { reloads: asks, ..state(&directory) };
         change(&mut state);
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let listeners = bind(&ApiSettings { listen: free, tokens }, &MetricsSettings { listen: free }).await.unwrap();
         let (api, ops, shutdown) = (listeners.api, listeners.ops, Shutdown::default());
         #[allow(clippy::disallowed_methods, reason = "a test that awaits it, or ends with it")]
         let served = tokio::spawn(listeners.serve(state.clone(), shutdown.clone()));
-        Self { api, ops, state, shutdown, served, _directory: directory }
+        Self { api, ops, state, shutdown, reloads, served, _directory: directory }
     }
 
     /// A request to the API: `GET /v1/status`.

@@ -13,6 +13,7 @@ use crate::cli::logs;
 use crate::cli::output::Output;
 use crate::cli::receiver::{Answers, Keys, Receiver, Webhook};
 use crate::config::Config;
+use crate::daemon::reload::Origin;
 use crate::daemon::{self, Running};
 use crate::deliver::sign::{self, Verifier, ed25519, standard};
 use crate::egress::client::HttpTransport;
@@ -84,10 +85,12 @@ pub async fn run(args: Args, common: Common, output: Output) -> anyhow::Result<E
     let house = House::build(broker.servers(), args.port)?;
     let load = || Config::load(&house.config, &common.sets).map_err(|error| anyhow!("{}", error.report()));
     let (config, rules) = (load()?, load()?);
-    logs::begin(&config.log, &output)?;
+    let log = logs::begin(&config.log, &output)?;
     let (kafka, egress) = (config.kafka.clone(), config.egress.clone());
     let receiver = Receiver::bind(0).await?;
-    let running = daemon::start(config, shutdown.clone()).await.context("the daemon cannot start")?;
+    // A terminal that is closed ends a demo, so nobody listens for SIGHUP.
+    let origin = Origin { file: house.config.clone(), sets: common.sets.clone(), log, hangup: None };
+    let running = daemon::start(config, origin, shutdown.clone()).await.context("the daemon cannot start")?;
 
     let subscribers = Format::ALL.map(Subscriber::new);
     subscribe(&subscribers, (running.api, receiver.address), &egress).await?;

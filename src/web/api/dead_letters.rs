@@ -4,7 +4,7 @@ use crate::model::dead_letter::{DeadLetter, DeadReason};
 use crate::model::id::Sid;
 use crate::store::Store;
 use crate::store::error::StoreError;
-use crate::subscriptions::Snapshot;
+use crate::subscriptions::snapshot::Snapshot;
 use crate::web::api::asked::Id;
 use crate::web::api::lost;
 use crate::web::api::page::{self, Asked, Page};

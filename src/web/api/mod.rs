@@ -10,6 +10,7 @@ mod page;
 mod past;
 pub(crate) mod problem;
 mod quarantine;
+mod reload;
 mod replays;
 mod revival;
 mod rotation;
@@ -42,7 +43,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The resources.
-fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 14] {
+fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 15] {
     use subscriptions::{change, create, delete, list, show};
     [
         ("/v1/subscriptions", get(list).post(create)),
@@ -58,6 +59,7 @@ fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 14] {
         ("/v1/dead-letters/{id}", get(dead_letters::show).delete(revival::forget)),
         ("/v1/quarantine", get(quarantine::list)),
         ("/v1/quarantine/{id}", get(quarantine::show)),
+        ("/v1/reload", post(reload::reload)),
         ("/v1/status", get(status::show)),
     ]
 }

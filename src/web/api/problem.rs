@@ -1,6 +1,7 @@
 //! What was wrong with a request, as `application/problem+json` (RFC 9457). `docs/errors.md` lists the kinds; a test
 //! compares.
 
+use crate::model;
 use crate::model::problem::Problems;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -87,6 +88,17 @@ impl Problem {
             let stop = if one.hint.is_empty() { "" } else { ". " };
             problem.errors.push((pointer(&one.path, document), format!("{}{stop}{}", one.what, one.hint)));
         }
+        problem
+    }
+
+    /// The configuration is wrong; each mistake is told with its file, line and column.
+    pub(crate) fn config(problems: &Problems) -> Self {
+        let count = problems.0.len();
+        let (mistakes, verb) = if count == 1 { ("mistake", "is") } else { ("mistakes", "are") };
+        let what = format!("there {verb} {count} {mistakes}: the configuration that is in force stays");
+        let mut problem = Self::of(Kind::Invalid, what);
+        let error = |one: &model::problem::Problem| (pointer(&one.path, &Value::Null), one.to_string());
+        problem.errors = problems.0.iter().map(error).collect();
         problem
     }
 

@@ -3,7 +3,7 @@
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
 use crate::runtime::clock;
-use crate::runtime::status::{Health, PartitionReport, Report};
+use crate::runtime::status::{Health, PartitionReport, Reload, Report};
 use crate::web::api::problem::{Kind, Problem};
 use crate::web::auth::Caller;
 use crate::web::state::{self, Api};
@@ -33,6 +33,7 @@ fn body(state: &state::State) -> Value {
         "started_at": report.started.to_string(),
         "uptime_s": now.since(report.started).as_secs(),
         "generation": report.generation,
+        "reload": report.reload.as_ref().map(reload),
         "stopping": report.stopping,
         "kafka": health(&report.kafka),
         "partitions": report.partitions.iter().map(partition).collect::<Vec<_>>(),
@@ -44,6 +45,15 @@ fn body(state: &state::State) -> Value {
         "store": store(&report, state.store.free_bytes()),
         "backpressure": report.backpressure,
         "open_bytes": state.directory.hands().partitions.bytes(),
+    })
+}
+
+fn reload(reload: &Reload) -> Value {
+    json!({
+        "at": text(reload.at),
+        "cause": reload.cause.as_str(),
+        "result": reload.taken.as_str(),
+        "problems": reload.problems.0.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 
@@ -80,6 +90,8 @@ fn text(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::problem::{Place, Problems};
+    use crate::runtime::status::{Cause, Taken};
     use crate::web::trial::Trial;
 
     #[tokio::test]
@@ -108,5 +120,20 @@ mod tests {
         assert_eq!((&status["version"], &status["generation"]), (&json!(env!("CARGO_PKG_VERSION")), &json!(1)));
         assert_eq!(status["ledger"], json!({ "rows": 0, "bytes": 0, "oldest": null }));
         assert!(status["uptime_s"].as_u64().unwrap() < 3_600);
+    }
+
+    #[tokio::test]
+    async fn the_status_says_why_the_last_configuration_was_not_taken() {
+        let trial = Trial::open().await;
+        assert_eq!(trial.ask("GET /v1/status").send().await.json()["reload"], Value::Null);
+        let mut problems = Problems::default();
+        problems.add(&Place::whole("orders.yaml"), "mappings[0].from", "is missing", "");
+        let reload = Reload { at: Timestamp::from_millis(1_000), cause: Cause::Files, taken: Taken::Refused, problems };
+        trial.state.board.update(|report| report.reload = Some(reload));
+        let expected = json!({
+            "at": "1970-01-01T00:00:01.000Z", "cause": "files", "result": "refused",
+            "problems": ["orders.yaml: mappings[0].from: is missing"],
+        });
+        assert_eq!(trial.ask("GET /v1/status").send().await.json()["reload"], expected);
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::model::subscription::State;
 use crate::subscriptions::error::DirectoryError;
+use crate::subscriptions::snapshot::Entry;
 use crate::web::api::asked::{Id, Plain};
 use crate::web::api::conditions::Condition;
 use crate::web::api::problem::{Kind, Problem};
 use crate::web::api::shape;
-use crate::web::api::subscriptions::{Answered, TRIES, changeable, refused, tagged};
+use crate::web::api::subscriptions::{Answered, TRIES, changeable, refused, seen, tagged};
 use crate::web::auth::Caller;
 use crate::web::state::Api;
 use axum::Extension;
@@ -38,6 +39,16 @@ pub(crate) async fn resume(
     turn(api, (caller, id), (State::Active, None), Condition::read(&headers)).await
 }
 
+/// The subscription, if it may be put into this state. A declared one is read-only, but that we disabled it does not
+/// stand in its file: it may be enabled again.
+fn turnable(api: &Api, (caller, id): (&Caller, &str), to: State) -> Result<Arc<Entry>, Problem> {
+    let entry = seen(api, caller, id)?;
+    match (entry.subscription.status.state, to) {
+        (State::Disabled, State::Active) => Ok(entry),
+        _ => changeable(api, caller, id),
+    }
+}
+
 async fn turn(
     api: Arc<Api>,
     (caller, id): (Caller, String),
@@ -47,7 +58,7 @@ async fn turn(
     let inner = Arc::clone(&api);
     let work = async move {
         for _ in 0..TRIES {
-            let entry = changeable(&inner, &caller, &id)?;
+            let entry = turnable(&inner, (&caller, &id), status.0)?;
             condition.check(entry.subscription.version)?;
             match inner.state.directory.turn(&entry.subscription, status.clone()).await {
                 Err(DirectoryError::Conflict { .. }) => {}
@@ -124,5 +135,17 @@ mod tests {
         let changed = Subscription { declared: true, version: 2, ..(*declared).clone() };
         trial.state.directory.update(changed, 1).await.unwrap();
         trial.ask("POST /v1/subscriptions/declared/pause").token("boss").send().await.problem(409, "read-only");
+        trial.ask("POST /v1/subscriptions/declared/resume").token("boss").send().await.problem(409, "read-only");
+    }
+
+    #[tokio::test]
+    async fn a_declared_subscription_that_was_disabled_may_be_enabled_again() {
+        let trial = Trial::open().await;
+        let made = trial.given("declared", Tenant::None, crate::model::id::Sid::new(1, 1)).await;
+        let declared = Subscription { declared: true, version: 2, ..(*made).clone() };
+        let declared = trial.state.directory.update(declared, 1).await.unwrap();
+        trial.state.directory.turn(&declared, (State::Disabled, None)).await.unwrap();
+        let resumed = trial.ask("POST /v1/subscriptions/declared/resume").send().await.json();
+        assert_eq!((&resumed["status"], &resumed["declared"]), (&json!("active"), &json!(true)));
     }
 }
