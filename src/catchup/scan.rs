@@ -8,10 +8,13 @@ use crate::catchup::parts::Parts;
 use crate::catchup::reader::Reader;
 use crate::catchup::turns::{self, Ended, Live, Platform, Who};
 use crate::catchup::waiters::Waiter;
+use crate::decode;
 use crate::kafka::range::Read;
 use crate::model::quarantine::{Fault, Quarantined};
 use crate::model::record::{Record, TopicPartition};
+use crate::model::schema::SchemaId;
 use crate::pipeline::Passage;
+use crate::registry::desk::Said;
 use crate::runtime::clock;
 use crate::runtime::fault;
 use crate::store::batch::Batch;
@@ -33,6 +36,8 @@ const SLICE: Duration = Duration::from_millis(5);
 const LINGER: Duration = Duration::from_millis(300);
 /// How long nothing at all may come before the partition counts as out of reach.
 const SILENCE: Duration = Duration::from_secs(5);
+/// How long a scan waits for a schema before it leaves its thread to other partitions.
+const SCHEMA: Duration = Duration::from_millis(500);
 
 /// One pass.
 pub(crate) struct Scan<'a> {
@@ -50,8 +55,20 @@ pub(crate) struct Scan<'a> {
     heard: Instant,
     /// Since when it stands at intake's position.
     caught: Option<Instant>,
+    /// Since when it waits for a schema.
+    lacks: Option<Instant>,
     /// Work since the last rest.
     worked: Duration,
+}
+
+/// What came of a record.
+enum Carried {
+    /// It is passed.
+    On,
+    /// It needs this schema first.
+    Lacks(SchemaId),
+    /// Its mapping stops the partition.
+    Stopped(Fault),
 }
 
 // === impl Scan ===
@@ -72,6 +89,7 @@ impl<'a> Scan<'a> {
             looked: now,
             heard: now,
             caught: None,
+            lacks: None,
             worked: Duration::ZERO,
         }
     }
@@ -194,12 +212,19 @@ impl<'a> Scan<'a> {
         let begun = Instant::now();
         (self.caught, self.here) = (None, offset);
         self.platform.board(offset).into_iter().for_each(|waiter| self.aboard.board(waiter));
-        let stopped = self.carry(&record);
+        let carried = self.carry(&record);
         self.worked += begun.elapsed();
-        if let Some(fault) = stopped {
-            let what = format!("mapping {:?} stops it (on_error: stop): {}", fault.mapping, fault.detail);
-            self.reader.put_back(record);
-            return Some(self.trouble(&what));
+        match carried {
+            Carried::On => self.lacks = None,
+            Carried::Lacks(schema) => {
+                self.reader.put_back(record);
+                return self.wait_for(schema);
+            }
+            Carried::Stopped(fault) => {
+                let what = format!("mapping {:?} stops it (on_error: stop): {}", fault.mapping, fault.detail);
+                self.reader.put_back(record);
+                return Some(self.trouble(&what));
+            }
         }
         match self.aboard.is_empty() {
             true => self.reader.put_back(record), // whoever got off wants it next
@@ -208,12 +233,18 @@ impl<'a> Scan<'a> {
         None
     }
 
-    /// Passes a record through the rules and offers what it becomes; gives what stops it.
-    fn carry(&mut self, record: &Record) -> Option<Fault> {
+    /// Passes a record through the rules and offers what it becomes.
+    fn carry(&mut self, record: &Record) -> Carried {
+        let Passage { events, mut faults, dropped, stop, absent } = self.parts.pipeline.load().pass(record);
+        if let Some(schema) = absent {
+            match self.parts.desk.ask(schema, clock::now()) {
+                Said::Wait => return Carried::Lacks(schema),
+                Said::Nothing(why) => faults.push(decode::fault(why)),
+            }
+        }
         self.hands().metrics.catch_up_read(1);
-        let Passage { events, faults, dropped, stop } = self.parts.pipeline.load().pass(record);
-        if stop.is_some() {
-            return stop;
+        if let Some(fault) = stop {
+            return Carried::Stopped(fault);
         }
         for fault in dropped {
             let offset = record.origin.offset;
@@ -227,6 +258,15 @@ impl<'a> Scan<'a> {
             fault::point("scan.offer");
             groups.iter().for_each(|group| self.aboard.offer(record.origin.offset, group));
         }
+        Carried::On
+    }
+
+    /// The schema of the next record is being looked up.
+    fn wait_for(&mut self, schema: SchemaId) -> Option<Ended> {
+        if self.lacks.get_or_insert_with(Instant::now).elapsed() >= SCHEMA {
+            return Some(self.trouble(&format!("schema {schema} is not known yet")));
+        }
+        std::thread::sleep(SLICE);
         None
     }
 

@@ -11,13 +11,18 @@ pub mod error;
 use crate::catchup::Catchup;
 use crate::config::Config;
 use crate::daemon::error::DaemonError;
+use crate::decode::schemas;
 use crate::dispatch::Dispatch;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::intake::{Intake, IntakeError};
 use crate::metrics::Metrics;
+use crate::model::schema::SchemaText;
 use crate::pipeline::Pipeline;
 use crate::progress::partitions::Partitions;
+use crate::registry::client::Registry;
+use crate::registry::desk::Desk;
+use crate::registry::settings::RegistrySettings;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::{Board, Health};
@@ -85,12 +90,9 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     let directory = blocking(move || Ok::<_, DaemonError>(Directory::load(loading, defaults)?)).await?;
     let dispatch = Dispatch::new(transport.clone(), store.clone(), metrics.clone());
     hands.dispatch_by(Arc::clone(&dispatch) as _);
-    board.update(|report| {
-        (report.started, report.generation, report.store) = (clock::now(), 1, Health::Good);
-        report.intake_beat = clock::now();
-    });
+    begin(&board);
     let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
-    let pipeline = Arc::new(ArcSwap::from_pointee(pipeline));
+    let (pipeline, desk) = with_registry(pipeline, config.registry.as_ref())?;
     let state = web::state::State {
         transport,
         kafka: config.kafka.clone(),
@@ -107,14 +109,16 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
         kafka: config.kafka.clone(),
         pipeline: Arc::clone(&pipeline),
         directory: Arc::clone(&directory),
+        desk: Arc::clone(&desk),
         board: board.clone(),
         shutdown: shutdown.clone(),
         scans: config.scans,
     };
     let drain = (config.grace / 2).min(DRAIN);
     let intake = Intake {
-        pipeline,
+        pipeline: Arc::clone(&pipeline),
         directory: Arc::clone(&directory),
+        desk: Arc::clone(&desk),
         partitions,
         board: board.clone(),
         shutdown: shutdown.clone(),
@@ -130,10 +134,39 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     let web = listeners.serve(state, serving.clone());
     tasks.spawn(async move { Ok(web.await?) });
     tasks.spawn(house.keep_time());
+    tasks.spawn(look_schemas_up(desk, pipeline, serving.clone()));
     tasks.spawn(house.disable_on_demand(serving.clone()));
     #[allow(clippy::disallowed_methods, reason = "`Running::join` is awaited by who started the daemon")]
     let join = tokio::spawn(house.live(loops, tasks, serving));
     Ok(Running { api, ops, join })
+}
+
+/// The process runs from here on.
+fn begin(board: &Board) {
+    board.update(|report| {
+        (report.started, report.generation, report.store) = (clock::now(), 1, Health::Good);
+        report.intake_beat = clock::now();
+    });
+}
+
+/// The rules, to be swapped whole, and where they ask for schemas.
+fn with_registry(
+    pipeline: Pipeline,
+    settings: Option<&RegistrySettings>,
+) -> Result<(Arc<ArcSwap<Pipeline>>, Arc<Desk>), DaemonError> {
+    let registry = settings.map(Registry::new).transpose()?;
+    let pipeline = pipeline.keeping(settings.map_or(schemas::CACHE, |settings| settings.cache));
+    Ok((Arc::new(ArcSwap::from_pointee(pipeline)), Arc::new(Desk::new(registry))))
+}
+
+/// Looks up what is asked for, and teaches the rules in force.
+async fn look_schemas_up(
+    desk: Arc<Desk>,
+    pipeline: Arc<ArcSwap<Pipeline>>,
+    serving: Shutdown,
+) -> Result<(), DaemonError> {
+    desk.serve(serving, Arc::new(move |id, text: &SchemaText| pipeline.load().schemas().learn(id, text))).await;
+    Ok(())
 }
 
 /// Opens the store; each of its flushes is counted.

@@ -3,14 +3,17 @@
 //! What a record becomes is open until its deliveries settle and its quarantine rows are durable. A lane takes
 //! whatever it is offered: what finds no room in it is left to its cursor, and read again later.
 
+use crate::decode;
 use crate::lane::signal::Group;
 use crate::model::delivery::Ticket;
 use crate::model::event::Emitted;
 use crate::model::quarantine::{Fault, Quarantined};
 use crate::model::record::Record;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Passage, Pipeline};
+use crate::progress::gate::Reason;
 use crate::progress::partition::{Admission, Admitted};
 use crate::progress::partitions::Partitions;
+use crate::registry::desk::{Desk, Said};
 use crate::runtime::clock;
 use crate::runtime::fault;
 use crate::store::batch::Batch;
@@ -23,25 +26,43 @@ use tracing::{error, warn};
 pub(crate) struct Admit {
     directory: Arc<Directory>,
     partitions: Arc<Partitions>,
+    desk: Arc<Desk>,
+}
+
+/// A record that cannot be admitted yet, and why.
+pub(crate) struct Held {
+    pub(crate) record: Record,
+    pub(crate) reason: Reason,
 }
 
 // === impl Admit ===
 
 impl Admit {
-    pub(crate) fn new(directory: Arc<Directory>, partitions: Arc<Partitions>) -> Self {
-        Self { directory, partitions }
+    pub(crate) fn new(directory: Arc<Directory>, partitions: Arc<Partitions>, desk: Arc<Desk>) -> Self {
+        Self { directory, partitions, desk }
     }
 
-    /// Takes a record; gives it back when its mapping stops the partition.
-    pub(crate) fn record(&self, pipeline: &Pipeline, record: Record) -> Option<Record> {
-        let hands = self.directory.hands();
-        let passage = pipeline.pass(&record);
+    /// Takes a record; gives it back when its schema is being looked up, or its mapping stops the partition.
+    pub(crate) fn record(&self, pipeline: &Pipeline, record: Record) -> Option<Held> {
+        let mut passage = pipeline.pass(&record);
+        if let Some(schema) = passage.absent {
+            match self.desk.ask(schema, clock::now()) {
+                Said::Wait => return Some(Held { record, reason: Reason::Registry }),
+                Said::Nothing(why) => passage.faults.push(decode::fault(why)),
+            }
+        }
         if let Some(fault) = passage.stop {
             let origin = &record.origin;
             error!(topic = %origin.topic, partition = origin.partition, offset = origin.offset, mapping = fault.mapping,
                 field = fault.field, "the partition stops, as its mapping asks (on_error: stop): {}", fault.detail);
-            return Some(record);
+            return Some(Held { record, reason: Reason::Store });
         }
+        self.admit(record, passage);
+        None
+    }
+
+    fn admit(&self, record: Record, passage: Passage) {
+        let hands = self.directory.hands();
         let groups = self.directory.snapshot().takers(&passage.events);
         let deliveries: usize = groups.iter().map(|group| group.events.len()).sum();
         let (now, bytes) = (clock::now(), record.size() as u64);
@@ -57,7 +78,7 @@ impl Admit {
             Admitted::Now => Some(progress.epoch()),
             Admitted::Before => None,
         });
-        let epoch = epoch.flatten()?;
+        let Some(epoch) = epoch.flatten() else { return };
         fault::point("admit.before");
         if admission.pending > 0 {
             self.partitions.hold(bytes);
@@ -77,7 +98,6 @@ impl Admit {
             cell.act(|lane, turn| lane.offer(&ticket.at, group, turn));
         }
         fault::point("admit.after");
-        None
     }
 
     /// INVARIANT (P7): a record that was not understood is durable before its offset may be committed.
