@@ -16,5 +16,6 @@ mod isolation;
 mod main_job;
 mod no_loss;
 mod outages;
+mod registry;
 mod retry_after;
 mod support;
