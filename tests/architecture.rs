@@ -27,6 +27,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("cel", &["expr"]),
     ("saphyr_parser", &["yaml"]),
     ("prometheus", &["metrics"]),
+    ("prost_reflect", &["decode"]),
+    ("protox", &["decode"]),
     ("axum", &["web", "cli"]),
     ("crate::lane", &["lane", "subscriptions", "intake", "dispatch", "catchup", "config"]),
     ("crate::intake", &["intake", "config", "daemon"]),

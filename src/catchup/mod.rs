@@ -23,6 +23,7 @@ use crate::catchup::turns::Turns;
 use crate::catchup::waiters::Waiters;
 use crate::kafka::settings::KafkaSettings;
 use crate::pipeline::Pipeline;
+use crate::registry::desk::Desk;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::Board;
 use crate::subscriptions::Directory;
@@ -45,6 +46,8 @@ pub struct Catchup {
     pub pipeline: Arc<ArcSwap<Pipeline>>,
     /// Who gets what, and whose places wait.
     pub directory: Arc<Directory>,
+    /// Where schemas are asked for.
+    pub desk: Arc<Desk>,
     /// Where it reports.
     pub board: Board,
     /// When it stops.
@@ -59,9 +62,9 @@ impl Catchup {
     /// Runs until the stop, on the calling thread and one more for each further scan. Call it before the store
     /// closes; partitions may go before, after or meanwhile.
     pub fn run(self) {
-        let Self { kafka, pipeline, directory, board, shutdown, scans } = self;
+        let Self { kafka, pipeline, directory, desk, board, shutdown, scans } = self;
         let (waiters, turns) = (Waiters::default(), Mutex::new(Turns::default()));
-        let parts = Parts { pipeline, directory, board, shutdown, scans: scans.max(1), waiters, turns };
+        let parts = Parts { pipeline, directory, desk, board, shutdown, scans: scans.max(1), waiters, turns };
         std::thread::scope(|scope| {
             for _ in 1..parts.scans {
                 scope.spawn(|| work(&parts, &kafka, None));
@@ -101,6 +104,7 @@ mod tests {
     use crate::lane::settings::DeliverySettings;
     use crate::lane::signal::PlaceKey;
     use crate::model::id::Sid;
+    use crate::model::schema::SchemaId;
     use std::sync::Arc;
 
     /// Lanes with 4 slots and a queue of 16 each; the topic holds so many records, and intake stands behind them.
@@ -251,6 +255,26 @@ mod tests {
         world.rules("'${payload.n}'", "quarantine");
         world.until("all", |world| world.book.of(sid).len() >= 5).await;
         assert_eq!(world.book.sorted(sid), (0..5).collect::<Vec<_>>());
+        world.stop(running);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sr_5_a_schema_that_is_not_known_keeps_its_riders_until_it_is() {
+        let mut world = world(0).await;
+        world.registered();
+        for n in 0..5 {
+            world.write_value(&format!("\0\0\0\0\u{1}{{\"n\":{n}}}")).await;
+        }
+        world.assign(5);
+        let sid = world.subscribe(0).await;
+        let running = world.catch_up();
+        let asked = |world: &World| format!("{:?}", world.desk).contains("Number(1)");
+        world.until("a question for the schema", asked).await;
+        assert!(world.book.of(sid).is_empty() && !is_live(&world, sid));
+        world.learn(SchemaId::Number(1));
+        world.until("all", |world| world.book.of(sid).len() >= 5).await;
+        assert_eq!(world.book.sorted(sid), (0..5).collect::<Vec<_>>());
+        assert!(world.hands.store.quarantined(None, 10).unwrap().is_empty());
         world.stop(running);
     }
 

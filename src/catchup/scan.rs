@@ -8,10 +8,13 @@ use crate::catchup::parts::Parts;
 use crate::catchup::reader::Reader;
 use crate::catchup::turns::{self, Ended, Live, Platform, Who};
 use crate::catchup::waiters::Waiter;
+use crate::decode;
 use crate::kafka::range::Read;
 use crate::model::quarantine::{Fault, Quarantined};
 use crate::model::record::{Record, TopicPartition};
+use crate::model::schema::SchemaId;
 use crate::pipeline::Passage;
+use crate::registry::desk::Said;
 use crate::runtime::clock;
 use crate::runtime::fault;
 use crate::store::batch::Batch;
@@ -33,6 +36,8 @@ const SLICE: Duration = Duration::from_millis(5);
 const LINGER: Duration = Duration::from_millis(300);
 /// How long nothing at all may come before the partition counts as out of reach.
 const SILENCE: Duration = Duration::from_secs(5);
+/// How long a scan waits for a schema before it leaves its thread to other partitions.
+const SCHEMA: Duration = Duration::from_millis(500);
 
 /// One pass.
 pub(crate) struct Scan<'a> {
@@ -50,6 +55,8 @@ pub(crate) struct Scan<'a> {
     heard: Instant,
     /// Since when it stands at intake's position.
     caught: Option<Instant>,
+    /// Since when it waits for a schema.
+    lacks: Option<Instant>,
     /// Work since the last rest.
     worked: Duration,
 }
@@ -60,6 +67,8 @@ enum Carried {
     On,
     /// No mapping reads its topic any more: what is owed of it stays where it is.
     Unread,
+    /// It needs this schema first.
+    Lacks(SchemaId),
     /// Its mapping stops it.
     Stopped(Fault),
 }
@@ -82,6 +91,7 @@ impl<'a> Scan<'a> {
             looked: now,
             heard: now,
             caught: None,
+            lacks: None,
             worked: Duration::ZERO,
         }
     }
@@ -207,10 +217,14 @@ impl<'a> Scan<'a> {
         let carried = self.carry(&record);
         self.worked += begun.elapsed();
         match carried {
-            Carried::On => {}
+            Carried::On => self.lacks = None,
             Carried::Unread => {
                 self.reader.put_back(record);
                 return Some(Ended::Trouble); // until the partition goes, or is read again
+            }
+            Carried::Lacks(schema) => {
+                self.reader.put_back(record);
+                return self.wait_for(schema);
             }
             Carried::Stopped(fault) => {
                 let what = format!("mapping {:?} stops it (on_error: stop): {}", fault.mapping, fault.detail);
@@ -227,7 +241,6 @@ impl<'a> Scan<'a> {
 
     /// Passes a record through the rules and offers what it becomes.
     fn carry(&mut self, record: &Record) -> Carried {
-        self.hands().metrics.catch_up_read(1);
         let passed = self.parts.directory.in_force(|snapshot| {
             let pipeline = self.parts.pipeline.load();
             let passage = pipeline.pass(record);
@@ -235,7 +248,15 @@ impl<'a> Scan<'a> {
             let read = !passage.events.is_empty() || pipeline.reads(&record.origin.topic);
             read.then_some((passage, groups))
         });
-        let Some((Passage { events, faults, dropped, stop }, groups)) = passed else { return Carried::Unread };
+        let Some((passage, groups)) = passed else { return Carried::Unread };
+        let Passage { events, mut faults, dropped, stop, absent } = passage;
+        if let Some(schema) = absent {
+            match self.parts.desk.ask(schema, clock::now()) {
+                Said::Wait => return Carried::Lacks(schema),
+                Said::Nothing(why) => faults.push(decode::fault(why)),
+            }
+        }
+        self.hands().metrics.catch_up_read(1);
         if let Some(fault) = stop {
             return Carried::Stopped(fault);
         }
@@ -251,6 +272,15 @@ impl<'a> Scan<'a> {
             groups.iter().for_each(|group| self.aboard.offer(record.origin.offset, group));
         }
         Carried::On
+    }
+
+    /// The schema of the next record is being looked up.
+    fn wait_for(&mut self, schema: SchemaId) -> Option<Ended> {
+        if self.lacks.get_or_insert_with(Instant::now).elapsed() >= SCHEMA {
+            return Some(self.trouble(&format!("schema {schema} is not known yet")));
+        }
+        std::thread::sleep(SLICE);
+        None
     }
 
     /// Everything that the log held when reading began is read: then there are only gaps up to intake's position of

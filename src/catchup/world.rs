@@ -1,6 +1,7 @@
 //! Tests: lanes, store and broker are real; intake is a few lines, and endpoints are a book.
 
 use crate::catchup::Catchup;
+use crate::decode::format::Format;
 use crate::egress::guard::Guard;
 use crate::egress::settings::EgressSettings;
 use crate::kafka::broker::Broker;
@@ -8,6 +9,8 @@ use crate::kafka::settings::KafkaSettings;
 use crate::kafka::writer::{Draft, Writer};
 use crate::lane::settings::DeliverySettings;
 use crate::lane::signal::{Finished, Group, PlaceKey, What};
+use crate::map::Mappings;
+use crate::map::mapping::TopicSelector;
 use crate::map::written::Rules;
 use crate::metrics::Metrics;
 use crate::metrics::gauges::Gauges;
@@ -16,10 +19,12 @@ use crate::model::id::Sid;
 use crate::model::outcome::{Answer, Outcome, RetryAfter};
 use crate::model::problem::Problems;
 use crate::model::record::{Origin, Record, TopicPartition};
+use crate::model::schema::{Language, SchemaId, SchemaText};
 use crate::model::time::Timestamp;
 use crate::pipeline::Pipeline;
 use crate::progress::partition::Admission;
 use crate::progress::partitions::Partitions;
+use crate::registry::desk::Desk;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::Board;
@@ -40,6 +45,8 @@ use tokio::runtime::Handle;
 pub(crate) struct World {
     pub(crate) book: Arc<Book>,
     pub(crate) directory: Arc<Directory>,
+    /// No registry stands behind it: what is asked for waits.
+    pub(crate) desk: Arc<Desk>,
     pub(crate) hands: Arc<Hands>,
     pub(crate) kafka: KafkaSettings,
     pub(crate) broker: Broker,
@@ -94,6 +101,7 @@ impl World {
         Self {
             book,
             directory,
+            desk: Arc::default(),
             hands,
             kafka,
             broker,
@@ -141,7 +149,21 @@ impl World {
 
     /// Rules that read another topic from now on.
     pub(crate) fn rules_elsewhere(&self) {
-        self.pipeline.store(Arc::new(compiled("mappings: [{ name: all, from: other, emit: { type: t.all } }]")));
+        let elsewhere = compiled("mappings: [{ name: all, from: other, emit: { type: t.all } }]");
+        self.pipeline.store(Arc::new(Pipeline::new(elsewhere, Vec::new(), 1 << 20)));
+    }
+
+    /// Records are JSON behind the id of a schema from now on, and no schema is known.
+    pub(crate) fn registered(&self) {
+        let (formats, emit) = (Format::Registered(Language::JsonSchema), "'${payload.n}'");
+        let formats = vec![(TopicSelector::parse("t").unwrap(), formats)];
+        self.pipeline.store(Arc::new(Pipeline::new(mappings(emit, "quarantine"), formats, 1 << 20)));
+    }
+
+    /// The schema of this id is known from now on.
+    pub(crate) fn learn(&self, id: SchemaId) {
+        let text = SchemaText { language: Language::JsonSchema, text: "{}".into(), references: Vec::new() };
+        self.pipeline.load().schemas().learn(id, &text).unwrap();
     }
 
     /// What a record at this offset holds for whom.
@@ -201,6 +223,7 @@ impl World {
             kafka: self.kafka.clone(),
             pipeline: Arc::clone(&self.pipeline),
             directory: Arc::clone(&self.directory),
+            desk: Arc::clone(&self.desk),
             board: self.board.clone(),
             shutdown: self.shutdown.clone(),
             scans: 2,
@@ -306,14 +329,18 @@ fn record(offset: i64, value: &str) -> Record {
 }
 
 fn rules(data: &str, on_error: &str) -> Pipeline {
+    Pipeline::new(mappings(data, on_error), Vec::new(), 1 << 20)
+}
+
+fn mappings(data: &str, on_error: &str) -> Mappings {
     let emit = format!("emit: {{ type: t.all, data: {data} }}");
     compiled(&format!("mappings:\n  - {{ name: all, from: t, on_error: {on_error}, {emit} }}\n"))
 }
 
-fn compiled(text: &str) -> Pipeline {
+fn compiled(text: &str) -> Mappings {
     let (mut rules, mut problems) = (Rules::default(), Problems::default());
     rules.add_file(&reader::read(&"m.yaml".into(), text).unwrap(), &mut problems);
-    Pipeline::new(rules.finish(&mut problems), Vec::new(), 1 << 20)
+    rules.finish(&mut problems)
 }
 
 fn behind(offset: i64, to: Option<i64>) -> CursorRow {

@@ -5,15 +5,18 @@ use crate::cli::loaded;
 use crate::cli::output::Output;
 use crate::cli::told::{self, Detail, Known};
 use crate::config::Config;
-use crate::dryrun::explain;
+use crate::decode;
+use crate::dryrun::explain::{self, Explanation};
 use crate::map::mapping::TopicSelector;
 use crate::model::record::{Header, Origin, Record};
 use crate::pipeline::Pipeline;
+use crate::registry::client::{Answer, Registry};
+use crate::registry::settings::RegistrySettings;
 use crate::runtime::clock;
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::settings::StoreSettings;
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use std::path::PathBuf;
 
 /// Shows what a record would become and who would get it, without sending anything
@@ -48,8 +51,8 @@ pub struct Args {
 /// Shows it.
 ///
 /// # Errors
-/// The record cannot be read, or no topic is named where it must be.
-pub fn run(args: Args, common: Common, output: Output) -> anyhow::Result<Exit> {
+/// The record cannot be read, no topic is named where it must be, or the registry does not answer.
+pub async fn run(args: Args, common: Common, output: Output) -> anyhow::Result<Exit> {
     let config = match loaded::load(&common, &output) {
         Ok(config) => config,
         Err(exit) => return Ok(exit),
@@ -57,7 +60,10 @@ pub fn run(args: Args, common: Common, output: Output) -> anyhow::Result<Exit> {
     let record = record(&args, &config)?;
     let known = known(&config);
     let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
-    let explanation = explain::explain(&pipeline, &record, known.subscriptions());
+    let explanation = match learn(&pipeline, &record, config.registry.as_ref()).await? {
+        Some(why) => Explanation { undecoded: Some(decode::fault(why)), mappings: Vec::new() },
+        None => explain::explain(&pipeline, &record, known.subscriptions()),
+    };
     let detail = if args.explain { Detail::Reasons } else { Detail::Outcome };
     if args.json {
         output.line(serde_json::to_string_pretty(&told::json(&explanation, &known))?)?;
@@ -65,6 +71,21 @@ pub fn run(args: Args, common: Common, output: Output) -> anyhow::Result<Exit> {
         output.line(told::text(&explanation, (&known, detail), &output))?;
     }
     Ok(if explanation.stuck() { Exit::Bad } else { Exit::Good })
+}
+
+/// Looks up the schema that the record names, if it names one; gives why there is none.
+async fn learn(
+    pipeline: &Pipeline,
+    record: &Record,
+    registry: Option<&RegistrySettings>,
+) -> anyhow::Result<Option<String>> {
+    let Some(id) = pipeline.pass(record).absent else { return Ok(None) };
+    let registry = registry.context("there is no schema registry")?;
+    let answer = Registry::new(registry)?.look_up(&id).await;
+    match answer.with_context(|| format!("schema {id} cannot be looked up"))? {
+        Answer::Found(text) => Ok(pipeline.schemas().learn(id, &text).err()),
+        Answer::Nothing(why) => Ok(Some(why)),
+    }
 }
 
 /// The record as if it stood at the beginning of its topic, now.

@@ -96,7 +96,7 @@ async fn act(args: Args, output: Output) -> anyhow::Result<Exit> {
         Command::Run(args) => run::run(args, common, output).await,
         Command::Demo(args) => demo::run(args, common, output).await,
         Command::Check(args) => check::run(args, common, output),
-        Command::Map(args) => map::run(args, common, output),
+        Command::Map(args) => map::run(args, common, output).await,
         Command::Trigger(args) => trigger::run(args, common, output).await,
         Command::Listen(args) => listen::run(args, output).await,
         Command::Store(args) => store::run(args, common, output).await,

@@ -5,6 +5,7 @@ use crate::config::log::LogFormat;
 use crate::egress::settings::EgressSettings;
 use crate::intake::settings::IntakeSettings;
 use crate::kafka::settings::KafkaSettings;
+use crate::registry::settings::RegistrySettings;
 use crate::store::settings::StoreSettings;
 use crate::web::settings::{ApiSettings, MetricsSettings};
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub struct Fixed {
     pub(crate) limits: IntakeSettings,
     pub(crate) scans: usize,
     pub(crate) egress: EgressSettings,
+    pub(crate) registry: Option<RegistrySettings>,
     /// The digest of the certificates in `egress.ca_file`.
     pub(crate) certificates: Option<[u8; 32]>,
     pub(crate) api: ApiSettings,
@@ -46,6 +48,7 @@ impl Fixed {
                 "limits.open_records_per_partition",
                 self.limits.open_records_per_partition != other.limits.open_records_per_partition,
             ),
+            ("schema_registry", self.registry != other.registry),
             ("limits.catch_up_scans", self.scans != other.scans),
             ("egress.allow_http", self.egress.allow_http != other.egress.allow_http),
             ("egress.ports", self.egress.ports != other.egress.ports),

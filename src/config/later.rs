@@ -8,9 +8,6 @@ use crate::yaml::node::{Data, Node};
 use crate::yaml::{reader, units};
 use serde_json::Value;
 
-/// The documented default of `schema_registry`.
-pub(crate) const SCHEMA_REGISTRY: &str =
-    "{ url: null, username: null, password: null, token: null, ca_file: null, cache: 1000 }";
 /// The documented default of `log.deliveries`.
 pub(crate) const DELIVERY_LOG: &str = "{ keep: 7d, max: 1GiB }";
 /// The documented default of `tracing`.

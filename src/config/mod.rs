@@ -2,7 +2,7 @@
 //!
 //! The way: file -> tree -> `--set` over it -> references replaced -> section by section -> mapping files. No room
 //! imports this one; each has its settings, and here they are put together. Paths of what is read (`mappings`,
-//! `egress.ca_file`, `${file:...}`) are relative to the configuration file, `store.path` to the working directory.
+//! `schema_file`, `ca_file`, `${file:...}`) are relative to the configuration file, `store.path` to the working directory.
 
 mod api;
 pub mod declared;
@@ -11,6 +11,7 @@ mod egress;
 pub mod error;
 pub mod files;
 pub mod fixed;
+mod given;
 mod kafka;
 mod later;
 mod limits;
@@ -19,6 +20,7 @@ mod masked;
 mod reading;
 pub mod reads;
 mod references;
+mod registry;
 pub mod rules;
 mod sets;
 mod store;
@@ -41,6 +43,7 @@ use crate::map::Mappings;
 use crate::map::mapping::TopicSelector;
 use crate::model::problem::Place;
 use crate::model::subscription::Subscription;
+use crate::registry::settings::RegistrySettings;
 use crate::store::settings::StoreSettings;
 use crate::web::settings::{ApiSettings, MetricsSettings};
 use crate::yaml::fields::{Field, Fields};
@@ -61,6 +64,8 @@ const GRACE_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration:
 pub struct Config {
     /// Which Kafka, which group.
     pub kafka: KafkaSettings,
+    /// Where schemas are looked up, if anywhere.
+    pub registry: Option<RegistrySettings>,
     /// How the records of topics are decoded; the first that names a topic counts, else JSON.
     pub formats: Vec<(TopicSelector, Format)>,
     /// The mappings, compiled.
@@ -112,6 +117,7 @@ impl Config {
             limits,
             scans,
             egress,
+            registry,
             api,
             metrics,
             log,
@@ -129,6 +135,7 @@ impl Config {
             limits: limits.clone(),
             scans: *scans,
             egress: egress.clone(),
+            registry: registry.clone(),
             certificates: egress.ca_file.as_deref().and_then(|file| reads.digest(file)),
             api: api.clone(),
             metrics: metrics.clone(),
@@ -180,7 +187,8 @@ fn tree(file: &Path, reading: &mut Reading, sources: &mut Sources) -> Option<Nod
 fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Config> {
     let mut top = Fields::of(&Field::new(tree, ""), &mut reading.problems)?;
     let kafka = kafka::read(top.optional("kafka"), reading);
-    let formats = topics::read(top.optional("topics"), reading);
+    let registry = registry::read(top.optional("schema_registry"), reading);
+    let formats = topics::read(top.optional("topics"), registry.as_ref(), reading);
     let named = mapping_paths(top.optional("mappings"), &tree.place, reading);
     let store = store::read(top.optional("store"), reading);
     let mut delivery = delivery::read(top.optional("delivery"), reading);
@@ -191,7 +199,6 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     let metrics = api::metrics(top.optional("metrics"), api.listen, reading);
     let log = log::read(top.optional("log"), reading);
     let grace = grace(top.optional("shutdown"), reading);
-    later::refuse(&mut top, "schema_registry", later::SCHEMA_REGISTRY, reading);
     later::refuse(&mut top, "secrets", "{}", reading);
     later::refuse(&mut top, "tracing", later::TRACING, reading);
     later::refuse(&mut top, "cluster", later::CLUSTER, reading);
@@ -202,6 +209,7 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     let declared = declared::read(&subscriptions, &Guard::new(egress.clone()), reading, sources).or(none);
     Some(Config {
         kafka,
+        registry,
         formats,
         mappings,
         files,
@@ -252,7 +260,9 @@ mod tests {
     use crate::egress::settings::{Entry, MinTls, Ports};
     use crate::kafka::settings::Start;
     use crate::lane::settings::BreakerSettings;
+    use crate::model::schema::Language;
     use crate::model::subscription::OnBlocked;
+    use crate::registry::settings::Credentials;
     use crate::web::settings::Scope;
     use std::collections::BTreeSet;
     use std::fs;
@@ -275,6 +285,8 @@ mod tests {
         let file = folder.path().join("hookline.yaml");
         fs::create_dir(folder.path().join("mappings")).unwrap();
         fs::write(folder.path().join("password.txt"), "from a file\n").unwrap();
+        fs::write(folder.path().join("a.proto"), "package shop; message Order {}").unwrap();
+        fs::write(folder.path().join("a.avsc"), "\"string\"").unwrap();
         fs::write(&file, text).unwrap();
         load(&file, &sets.iter().map(|set| (*set).to_owned()).collect::<Vec<_>>(), env)
     }
@@ -318,7 +330,9 @@ mod tests {
         assert_eq!(config.metrics, MetricsSettings::default());
         assert_eq!(config.log, LogSettings::default());
         assert_eq!(config.grace, GRACE);
-        assert!(config.formats.is_empty() && config.files.len() == 1);
+        assert!(config.formats.is_empty() && config.files.len() == 1 && config.registry.is_none());
+        let with_registry = Config::load(&file, &["schema_registry.url=http://x".into()]).unwrap().registry.unwrap();
+        assert_eq!(with_registry.cache, crate::decode::schemas::CACHE);
         let text = fs::read_to_string(&file).unwrap();
         let written = keys(&reader::read(&"example".into(), &text).unwrap(), "");
         let known = "kafka.brokers kafka.group kafka.start kafka.properties schema_registry.url schema_registry.username \
@@ -359,7 +373,8 @@ mod tests {
         let config = loaded(&format!(
             "\
 kafka: {{ brokers: 'a:1,b:2', group: g, start: earliest, properties: {{ session.timeout.ms: 40000, socket.keepalive.enable: true }} }}
-topics: {{ '/logs.*/': {{ format: text }}, logs.raw: {{ format: bytes }} }}
+schema_registry: {{ url: 'http://a:8081, https://b/c', username: me, password: '${{env:SECRET}}', cache: 20 }}
+topics: {{ '/logs.*/': {{ format: text }}, logs.raw: {{ format: bytes }}, a: {{ format: avro }}, b: {{ format: protobuf, schema_file: a.proto, message: shop.Order }}, c: {{ format: avro, schema_file: a.avsc }} }}
 store: {{ path: /var/x, cache: 1MiB, min_free: 5MB, encryption_keys: ['{KEY}'] }}
 delivery: {{ timeout: 1s, concurrency: 1000, settle_within: 60s, ledger_budget: 1GiB, on_blocked: dead_letter, disable_after: 0, breaker: {{ consecutive: 3, ratio: 0.25, window: 5m, min_calls: 1, probe: {{ min: 2s, max: 1m }} }}, retry: {{ schedule: [200ms], max_age: 1h, jitter: 0 }} }}
 limits: {{ bytes_in_flight: 1MiB, open_records_per_partition: 1, event_bytes: 1KiB, lane_queue: 5, catch_up_scans: 7 }}
@@ -373,8 +388,17 @@ shutdown: {{ grace: 10m }}
         assert_eq!((config.kafka.brokers.as_str(), config.kafka.start), ("a:1,b:2", Start::Earliest));
         let properties: Vec<_> = config.kafka.properties.iter().map(|(k, v)| (k.as_str(), v.expose())).collect();
         assert_eq!(properties, [("session.timeout.ms", "40000"), ("socket.keepalive.enable", "true")]);
-        let format = |topic: &str| config.formats.iter().find(|(selector, _)| selector.matches(topic)).unwrap().1;
-        assert_eq!((format("logs.raw"), format("logs.x")), (Format::Bytes, Format::Text));
+        let registry = config.registry.as_ref().unwrap();
+        let urls: Vec<_> = registry.urls.iter().map(url::Url::as_str).collect();
+        assert_eq!((urls, registry.cache), (vec!["http://a:8081/", "https://b/c"], 20));
+        let password = crate::model::secret::Secret::new("hunter2-hunter2-hunter2");
+        assert_eq!(registry.credentials, Some(Credentials::Basic { username: "me".into(), password }));
+        let format = |topic: &str| &config.formats.iter().find(|(selector, _)| selector.matches(topic)).unwrap().1;
+        assert!(matches!((format("logs.raw"), format("logs.x")), (Format::Bytes, Format::Text)));
+        assert!(matches!(format("a"), Format::Registered(Language::Avro)));
+        for (topic, language) in [("b", Language::Protobuf), ("c", Language::Avro)] {
+            assert!(matches!(format(topic), Format::Given(schema) if schema.language() == language), "{topic}");
+        }
         assert_eq!((config.store.path.as_path(), config.store.cache), (Path::new("/var/x"), 1 << 20));
         assert_eq!((config.store.min_free, config.store.encryption_keys[0].expose()), (5_000_000, KEY));
         assert_eq!((config.delivery.timeout, config.delivery.concurrency), (Duration::from_secs(1), 1000));
@@ -410,8 +434,61 @@ shutdown: {{ grace: 10m }}
             ("kafka: { properties: { a: [1] } }", "1:27: kafka.properties.a: must be text, not a list"),
             ("kafka: { properties: { group.id: x } }", "1:34: kafka.properties.group.id: is set by `kafka.group`"),
             ("topics: { a b: {} }", "1:11: topics.a b: "),
-            ("topics: { a: { format: xml } }", "1:24: topics.a.format: `xml` is none of `json`, `text`, `bytes`"),
-            ("topics: { a: { format: avro } }", "1:24: topics.a.format: `avro` is not yet available"),
+            (
+                "topics: { a: { format: xml } }",
+                "1:24: topics.a.format: `xml` is none of `json`, `text`, `bytes`, `avro`",
+            ),
+            ("topics: { a: { format: debezium } }", "1:24: topics.a.format: `debezium` is not yet available"),
+            (
+                "topics: { a: { format: avro } }",
+                "1:24: topics.a.format: avro needs a schema, and there is no schema registry. Set schema_registry.url, or",
+            ),
+            ("topics: { a: { schema_file: x } }", "1:29: topics.a.schema_file: is not for this: json has no schema"),
+            (
+                "topics: { a: { format: text, message: x } }",
+                "1:39: topics.a.message: is not for this: text has no schema",
+            ),
+            ("topics: { a: { format: avro, schema_file: none.avsc } }", "1:43: topics.a.schema_file: "),
+            ("topics: { a: { format: avro, schema_file: hookline.yaml } }", "1:43: topics.a.schema_file: "),
+            (
+                "topics: { a: { format: protobuf, schema_file: a.proto } }",
+                "1:47: topics.a.schema_file: does not say which of its messages the records are",
+            ),
+            (
+                "topics: { a: { format: protobuf, schema_file: a.proto, message: shop.Ordre } }",
+                "1:65: topics.a.message: there is no message `shop.Ordre` in ",
+            ),
+            (
+                "topics: { a: { format: protobuf, schema_file: password.txt, message: shop.Order } }",
+                "1:47: topics.a.schema_file: ",
+            ),
+            ("schema_registry: 5", "1:18: schema_registry: must be a map, not `5`"),
+            ("schema_registry: { url: 'ftp://x' }", "1:25: schema_registry.url: is no address of a registry"),
+            (
+                "schema_registry: { url: 'http://u:p@x' }",
+                "1:25: schema_registry.url: must hold no user and no password",
+            ),
+            ("schema_registry: { url: 'http://x?a=b' }", "1:25: schema_registry.url: must end with its path"),
+            ("schema_registry: { url: 'http://x', username: a }", "1:47: schema_registry.username: has no `password`"),
+            ("schema_registry: { url: 'http://x', password: a }", "1:47: schema_registry.password: has no `username`"),
+            (
+                "schema_registry: { url: 'http://x', username: a, password: b, token: c }",
+                "1:70: schema_registry.token: there are a token and a user",
+            ),
+            (
+                "schema_registry: { url: 'http://x', username: 'a:b', password: b }",
+                "1:47: schema_registry.username: is no user",
+            ),
+            (
+                "schema_registry: { url: 'http://x', token: 'a b' }",
+                "1:44: schema_registry.token: must have visible ASCII",
+            ),
+            ("schema_registry: { username: a, password: b }", "1:18: schema_registry: is nowhere without `url`"),
+            ("schema_registry: { url: 'http://x', cache: 1 }", "1:44: schema_registry.cache: 1 is out of range"),
+            (
+                "schema_registry: { url: 'http://x', ca_file: none.pem }",
+                "1:46: schema_registry.ca_file: cannot read the certificates in ",
+            ),
             ("mappings: x", "1:11: mappings: must be a list, not `x`"),
             ("mappings: [none]", "1:12: mappings[0]: there is no file or folder "),
             ("store: { path: '' }", "1:16: store.path: must not be empty"),
@@ -475,7 +552,6 @@ shutdown: {{ grace: 10m }}
     #[test]
     fn keys_of_later_versions_may_stand_at_their_default_and_are_refused_otherwise() {
         for (text, path) in [
-            ("schema_registry: { url: 'http://x' }", "schema_registry.url"),
             ("secrets: { a: b }", "secrets"),
             ("egress: { proxy: 'http://x' }", "egress.proxy"),
             ("api: { console: false }", "api.console"),

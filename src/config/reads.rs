@@ -6,24 +6,24 @@
 
 use crate::yaml::reader::MAX_BYTES;
 use sha2::{Digest, Sha256};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Every file and folder that was read or looked for, and what it held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reads(BTreeMap<PathBuf, Held>);
 
-/// Reads files for one loading, and remembers them.
-#[derive(Debug, Default)]
-pub(crate) struct Files(RefCell<Reads>);
+/// Reads files for one loading, and remembers them; a clone adds to the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Files(Arc<Mutex<Reads>>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Held {
     /// A file with this content.
-    Text([u8; 32]),
+    File([u8; 32]),
     /// A folder with these YAML files.
     Folder(Vec<PathBuf>),
     /// Nothing that could be read.
@@ -47,7 +47,7 @@ impl Reads {
     #[must_use]
     pub fn digest(&self, path: &Path) -> Option<[u8; 32]> {
         match self.0.get(path) {
-            Some(Held::Text(digest)) => Some(*digest),
+            Some(Held::File(digest)) => Some(*digest),
             Some(Held::Folder(_) | Held::Nothing) | None => None,
         }
     }
@@ -56,14 +56,20 @@ impl Reads {
 // === impl Files ===
 
 impl Files {
-    /// The text of a file, as [`text`] has it.
+    /// The text of a file, of at most as many bytes as a YAML file may have.
     pub(crate) fn text(&self, path: &Path) -> io::Result<String> {
-        let text = self::text(path);
+        let text = String::from_utf8(self.bytes(path)?);
+        text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+    }
+
+    /// The bytes of a file, as many as a YAML file may have.
+    pub(crate) fn bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let bytes = self::bytes(path);
         if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
-            return text; // a pipe: what it held is gone, and nobody looks again
+            return bytes; // a pipe: what it held is gone, and nobody looks again
         }
-        self.keep(path, text.as_ref().map(|text| Held::Text(Sha256::digest(text).into())));
-        text
+        self.keep(path, bytes.as_ref().map(|bytes| Held::File(Sha256::digest(bytes).into())));
+        bytes
     }
 
     /// The YAML files of a folder, as [`folder`] has them.
@@ -80,26 +86,29 @@ impl Files {
 
     /// Everything that was read so far.
     pub(crate) fn end(&self) -> Reads {
-        self.0.borrow().clone()
+        self.lock().clone()
     }
 
     fn look(&self, path: &Path) -> io::Result<()> {
-        if path.is_dir() { self.folder(path).map(drop) } else { self.text(path).map(drop) }
+        if path.is_dir() { self.folder(path).map(drop) } else { self.bytes(path).map(drop) }
     }
 
     fn keep(&self, path: &Path, held: Result<Held, &io::Error>) {
-        self.0.borrow_mut().0.insert(path.to_owned(), held.unwrap_or(Held::Nothing));
+        self.lock().0.insert(path.to_owned(), held.unwrap_or(Held::Nothing));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reads> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The text of a file, of at most as many bytes as a YAML file may have.
-fn text(path: &Path) -> io::Result<String> {
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_BYTES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {MAX_BYTES} bytes")));
     }
-    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+    Ok(bytes)
 }
 
 /// The YAML files of a folder, sorted by name.
@@ -125,13 +134,13 @@ mod tests {
     #[test]
     fn a_file_is_bounded_and_utf_8() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("f");
+        let (file, files) = (folder.path().join("f"), Files::default());
         for (bytes, expected) in [(vec![b'a'; MAX_BYTES + 1], "it has more than"), (vec![0xff], "it is not UTF-8")] {
             fs::write(&file, bytes).unwrap();
-            assert!(text(&file).unwrap_err().to_string().contains(expected));
+            assert!(files.text(&file).unwrap_err().to_string().contains(expected));
         }
         fs::write(&file, vec![b'a'; MAX_BYTES]).unwrap();
-        assert_eq!(text(&file).unwrap().len(), MAX_BYTES);
+        assert_eq!(files.text(&file).unwrap().len(), MAX_BYTES);
     }
 
     #[test]

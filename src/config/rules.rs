@@ -65,7 +65,7 @@ pub(crate) fn read(named: &[Named], reads: &Files, problems: &mut Problems, sour
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{self, format::Format};
+    use crate::decode::{self, format::Format, schemas::Schemas};
     use crate::model::record::{Origin, Record};
     use crate::model::time::Timestamp;
     use serde_json::{Value, json};
@@ -77,7 +77,7 @@ mod tests {
         let origin = Origin { topic: topic.into(), partition: 0, offset: 7, timestamp: Timestamp::from_millis(0) };
         let value = Some(payload.to_owned().into());
         let record = Record { origin, key: Some("o-1".into()), headers: Vec::new(), value };
-        let event = decode::decode(Format::Json, &record).unwrap();
+        let event = decode::decode(&Format::Json, &record, &Schemas::default()).unwrap();
         let mut events = Vec::new();
         for mapped in rules.mappings.map(&event) {
             let made = mapped.result.map_err(|fault| format!("{}: {fault:?}", mapped.mapping)).unwrap();

@@ -19,6 +19,7 @@ use crate::config::reads::Reads;
 use crate::daemon::declare::Declaring;
 use crate::daemon::error::DaemonError;
 use crate::daemon::reload::{Origin, Reloader};
+use crate::decode::schemas::{self, Schemas};
 use crate::dispatch::Dispatch;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
@@ -26,8 +27,12 @@ use crate::intake::settings::IntakeSettings;
 use crate::intake::{Intake, IntakeError};
 use crate::kafka::settings::KafkaSettings;
 use crate::metrics::Metrics;
+use crate::model::schema::SchemaText;
 use crate::pipeline::Pipeline;
 use crate::progress::partitions::Partitions;
+use crate::registry::client::Registry;
+use crate::registry::desk::Desk;
+use crate::registry::settings::RegistrySettings;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::{Board, Health};
@@ -79,6 +84,7 @@ struct Shared {
     kafka: KafkaSettings,
     pipeline: Arc<ArcSwap<Pipeline>>,
     directory: Arc<Directory>,
+    desk: Arc<Desk>,
     partitions: Arc<Partitions>,
     board: Board,
     shutdown: Shutdown,
@@ -107,24 +113,23 @@ pub async fn start(config: Config, origin: Origin, shutdown: Shutdown) -> Result
     let directory = blocking(move || Ok::<_, DaemonError>(Directory::load(loading, defaults)?)).await?;
     let dispatch = Dispatch::new(transport.clone(), store.clone(), metrics);
     hands.dispatch_by(Arc::clone(&dispatch) as _);
-    board.update(|report| {
-        (report.started, report.generation, report.store) = (clock::now(), 1, Health::Good);
-        report.intake_beat = clock::now();
-    });
+    begin(&board);
     let listeners = web::bind(&config.api, &config.metrics).await?;
-    let rules = Arc::new(Pipeline::new(config.mappings, config.formats, config.limits.event_bytes));
+    let (schemas, desk) = registry(config.registry.as_ref())?;
+    let rules = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
+    let rules = Arc::new(rules.sharing(Arc::clone(&schemas)));
     let wanted = Wanted { declared: config.declared, defaults: config.delivery };
     let kafka = config.kafka;
     let declaring = Declaring { directory: &directory, kafka: &kafka, file: &origin.file };
     declaring.begin(&wanted, &rules, &shutdown).await?;
     let pipeline = Arc::new(ArcSwap::new(rules));
-    let shared = Shared { kafka, pipeline, directory, partitions, board, shutdown };
+    let shared = Shared { kafka, pipeline, directory, desk, partitions, board, shutdown };
     let (reloads, asked) = Reloads::new();
     let (api, ops) = (listeners.api, listeners.ops);
     let (state, reloader) = (shared.state((guard, transport), reloads), shared.reloader(origin, asked, (fixed, reads)));
     let drain = (config.grace / 2).min(DRAIN);
     let (intake, catchup) = (shared.intake(config.limits, drain), shared.catchup(config.scans));
-    let Shared { kafka, directory, board, shutdown, .. } = shared;
+    let Shared { kafka, directory, desk, board, shutdown, .. } = shared;
     let house = House { board, directory, dispatch, store, shutdown, drain };
     let loops =
         Loops { intake: thread("intake", move || intake.run(&kafka))?, catchup: thread("catchup", || catchup.run())? };
@@ -133,6 +138,7 @@ pub async fn start(config: Config, origin: Origin, shutdown: Shutdown) -> Result
     let web = listeners.serve(state, serving.clone());
     tasks.spawn(async move { Ok(web.await?) });
     tasks.spawn(house.keep_time());
+    tasks.spawn(look_schemas_up(desk, schemas, serving.clone()));
     tasks.spawn(house.disable_on_demand(serving.clone()));
     tasks.spawn(house.reload(reloader));
     #[allow(clippy::disallowed_methods, reason = "`Running::join` is awaited by who started the daemon")]
@@ -177,6 +183,7 @@ impl Shared {
             kafka: self.kafka.clone(),
             pipeline: Arc::clone(&self.pipeline),
             directory: Arc::clone(&self.directory),
+            desk: Arc::clone(&self.desk),
             board: self.board.clone(),
             shutdown: self.shutdown.clone(),
             scans,
@@ -187,6 +194,7 @@ impl Shared {
         Intake {
             pipeline: Arc::clone(&self.pipeline),
             directory: Arc::clone(&self.directory),
+            desk: Arc::clone(&self.desk),
             partitions: Arc::clone(&self.partitions),
             board: self.board.clone(),
             shutdown: self.shutdown.clone(),
@@ -194,6 +202,27 @@ impl Shared {
             drain,
         }
     }
+}
+
+/// The process runs from here on.
+fn begin(board: &Board) {
+    board.update(|report| {
+        (report.started, report.generation, report.store) = (clock::now(), 1, Health::Good);
+        report.intake_beat = clock::now();
+    });
+}
+
+/// The schemas that are known, and where others are asked for.
+fn registry(settings: Option<&RegistrySettings>) -> Result<(Arc<Schemas>, Arc<Desk>), DaemonError> {
+    let registry = settings.map(Registry::new).transpose()?;
+    let schemas = Schemas::new(settings.map_or(schemas::CACHE, |settings| settings.cache));
+    Ok((Arc::new(schemas), Arc::new(Desk::new(registry))))
+}
+
+/// Looks up what is asked for, for the rules of all generations.
+async fn look_schemas_up(desk: Arc<Desk>, schemas: Arc<Schemas>, serving: Shutdown) -> Result<(), DaemonError> {
+    desk.serve(serving, Arc::new(move |id, text: &SchemaText| schemas.learn(id, text))).await;
+    Ok(())
 }
 
 /// Opens the store; each of its flushes is counted.

@@ -119,8 +119,11 @@ impl Reloader {
 
     /// Puts it in force: subscriptions and rules between two records, then the rest, which cannot fail.
     async fn take(&mut self, config: Config) -> Result<Reloaded, Refused> {
-        let pipeline = Arc::new(Pipeline::new(config.mappings, config.formats, config.limits.event_bytes));
-        let affected = affected(&self.directory, &self.pipeline.load(), &pipeline);
+        let (before, event_bytes) = (self.pipeline.load_full(), config.limits.event_bytes);
+        let pipeline = Pipeline::new(config.mappings, config.formats, event_bytes);
+        // What the registry said of an id holds for ever (SR-5).
+        let pipeline = Arc::new(pipeline.sharing(Arc::clone(before.schemas())));
+        let affected = affected(&self.directory, &before, &pipeline);
         let wanted = Wanted { declared: config.declared, defaults: config.delivery };
         let declaring = Declaring { directory: &self.directory, kafka: &self.kafka, file: &self.origin.file };
         let followed = declaring.follow(&wanted, &pipeline, || self.pipeline.store(Arc::clone(&pipeline))).await?;

@@ -2,6 +2,7 @@
 //!
 //! Takes the rules, a record and subscriptions; changes nothing, sends nothing.
 
+use crate::decode::{self, Undecoded};
 use crate::dryrun::why_not::{WhyNot, why_not};
 use crate::map::mapping::OnError;
 use crate::model::event::IntegrationEvent;
@@ -91,7 +92,7 @@ impl<'s> Explanation<'s> {
 pub fn explain<'s>(pipeline: &Pipeline, record: &Record, subscriptions: &'s [Subscription]) -> Explanation<'s> {
     let mapped = match pipeline.mapped(record) {
         Ok(mapped) => mapped,
-        Err(fault) => return Explanation { undecoded: Some(fault), mappings: Vec::new() },
+        Err(undecoded) => return Explanation { undecoded: Some(fault(undecoded)), mappings: Vec::new() },
     };
     let mut mapped = mapped.into_iter().peekable();
     let told = |name: &str| {
@@ -106,6 +107,13 @@ pub fn explain<'s>(pipeline: &Pipeline, record: &Record, subscriptions: &'s [Sub
         Told { mapping: name.to_string(), became }
     };
     Explanation { undecoded: None, mappings: pipeline.mappings().map(told).collect() }
+}
+
+fn fault(undecoded: Undecoded) -> Fault {
+    match undecoded {
+        Undecoded::Fault(fault) => fault,
+        Undecoded::Absent(schema) => decode::fault(format!("schema {schema} is not known")),
+    }
 }
 
 fn judged(event: IntegrationEvent, subscriptions: &[Subscription]) -> Explained<'_> {

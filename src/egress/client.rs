@@ -12,6 +12,7 @@ use crate::egress::resolver::Resolver;
 use crate::egress::settings::{EgressSettings, MinTls};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Host;
@@ -23,11 +24,11 @@ const READ: usize = 64 << 10;
 const HEAD: usize = 1 << 10;
 
 /// How long a connect may take, lookup and TLS included: a host that drops packets should not use up the whole deadline.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long an idle connection is kept. Many servers close theirs after 5 s (Node, Apache): a request sent into that
 /// close would fail without having been seen.
-const IDLE: Duration = Duration::from_secs(4);
+pub(crate) const IDLE: Duration = Duration::from_secs(4);
 
 /// Sends over real sockets. Clones share the connections.
 #[derive(Clone)]
@@ -53,7 +54,7 @@ impl HttpTransport {
     /// As [`HttpTransport::new`].
     pub fn with_lookup(settings: &EgressSettings, lookup: Arc<dyn Lookup>) -> Result<Self, EgressError> {
         let guard = Arc::new(Guard::new(settings.clone()));
-        let extra = extra_roots(settings)?;
+        let extra = extra_roots(settings.ca_file.as_deref())?;
         let builder = || {
             let min = match settings.min_tls {
                 MinTls::Tls12 => reqwest::tls::Version::TLS_1_2,
@@ -131,8 +132,9 @@ async fn read(answer: &mut reqwest::Response) -> reqwest::Result<Bytes> {
     Ok(head.freeze())
 }
 
-fn extra_roots(settings: &EgressSettings) -> Result<Vec<reqwest::Certificate>, EgressError> {
-    let Some(path) = settings.ca_file.clone() else { return Ok(Vec::new()) };
+/// The certificates of a file, if there is one.
+pub(crate) fn extra_roots(ca_file: Option<&Path>) -> Result<Vec<reqwest::Certificate>, EgressError> {
+    let Some(path) = ca_file.map(Path::to_owned) else { return Ok(Vec::new()) };
     let pem = match std::fs::read(&path) {
         Ok(pem) => pem,
         Err(source) => return Err(EgressError::CaFile { path, source }),

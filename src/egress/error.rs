@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// Why there is no HTTP client.
 #[derive(Debug, thiserror::Error)]
 pub enum EgressError {
-    /// The file of `egress.ca_file` could not be read.
+    /// The file of a `ca_file` could not be read.
     #[error("cannot read the certificates in {path}")]
     CaFile {
         /// The file.
@@ -14,13 +14,13 @@ pub enum EgressError {
         #[source]
         source: std::io::Error,
     },
-    /// The file of `egress.ca_file` holds no certificate in PEM.
+    /// The file of a `ca_file` holds no certificate in PEM.
     #[error("{path} holds no certificate in PEM")]
     CaEmpty {
         /// The file.
         path: PathBuf,
     },
-    /// A certificate of `egress.ca_file` is broken.
+    /// A certificate of a `ca_file` is broken.
     #[error("{path} holds a broken certificate")]
     CaBroken {
         /// The file.
@@ -30,6 +30,6 @@ pub enum EgressError {
         source: reqwest::Error,
     },
     /// The TLS library found no roots to trust, or does not take the settings.
-    #[error("cannot set up TLS: install the system's CA certificates or set egress.ca_file")]
+    #[error("cannot set up TLS: install the system's CA certificates or set ca_file")]
     Tls(#[source] reqwest::Error),
 }

@@ -1,5 +1,6 @@
 //! How Kafka is, in a sentence for people, and how far a partition is.
 
+use crate::progress::gate::Reason;
 use crate::progress::partition::Progress;
 use crate::runtime::status::{Health, PartitionReport};
 use std::time::Duration;
@@ -17,13 +18,14 @@ pub(crate) fn health(connected: Option<bool>, assigned: usize, silence: Duration
     }
 }
 
-/// How far a partition is; the log ends at `end` when last heard of.
-pub(crate) fn report(progress: &Progress, end: Option<i64>) -> PartitionReport {
+/// How far a partition is, and why it is `paused`; the log ends at `end` when last heard of.
+pub(crate) fn report(progress: &Progress, end: Option<i64>, paused: Option<Reason>) -> PartitionReport {
     PartitionReport {
         position: progress.position(),
         watermark: progress.watermark(),
         end: end.map(|end| end.max(progress.position())),
         unsettled: progress.unsettled(),
         oldest: progress.oldest(),
+        paused: paused.map(Reason::as_str),
     }
 }

@@ -15,7 +15,7 @@ pub mod settings;
 use crate::intake::commit::Commits;
 use crate::intake::health::AWAY;
 use crate::intake::keeper::Keeper;
-use crate::intake::partition::Admit;
+use crate::intake::partition::{Admit, Held};
 use crate::intake::settings::IntakeSettings;
 use crate::kafka::group::{Group, GroupError, Polled};
 use crate::kafka::settings::KafkaSettings;
@@ -23,6 +23,7 @@ use crate::model::record::{Record, TopicPartition};
 use crate::pipeline::Pipeline;
 use crate::progress::gate::{Gate, Reason, Resume};
 use crate::progress::partitions::Partitions;
+use crate::registry::desk::Desk;
 use crate::runtime::clock;
 use crate::runtime::fault;
 use crate::runtime::shutdown::Shutdown;
@@ -48,6 +49,8 @@ pub struct Intake {
     pub pipeline: Arc<ArcSwap<Pipeline>>,
     /// Who gets what.
     pub directory: Arc<Directory>,
+    /// Where schemas are asked for.
+    pub desk: Arc<Desk>,
     /// How far each partition is.
     pub partitions: Arc<Partitions>,
     /// Where it reports.
@@ -74,7 +77,7 @@ struct Loop {
     admit: Admit,
     commits: Commits,
     gate: Gate,
-    /// Records of partitions that their mapping stopped, or that no mapping reads any more, in order.
+    /// Records of partitions that wait for a schema, that their mapping stopped, or that no mapping reads any more, in order.
     held: HashMap<TopicPartition, VecDeque<Record>>,
     paused: BTreeMap<TopicPartition, Reason>,
     topics: BTreeSet<String>,
@@ -107,7 +110,8 @@ impl Intake {
         let group = Group::new(kafka, &commits.instance(), Arc::new(keeper))?;
         let gate = Gate { bytes: self.settings.bytes_in_flight, records: self.settings.open_records_per_partition };
         let pipeline = Arc::clone(&self.pipeline);
-        let admit = Admit::new(pipeline, Arc::clone(&self.directory), Arc::clone(&self.partitions));
+        let (directory, partitions) = (Arc::clone(&self.directory), Arc::clone(&self.partitions));
+        let admit = Admit { pipeline, directory, partitions, desk: Arc::clone(&self.desk) };
         let now = Instant::now();
         let mut running = Loop {
             group,
@@ -197,9 +201,9 @@ impl Loop {
         }
         let open_bytes = self.parts.partitions.bytes();
         let shut = match self.admit.record(record) {
-            Some(stopped) => {
-                self.held.entry(at.clone()).or_default().push_back(stopped);
-                Some(Reason::Store)
+            Some(Held { record, reason }) => {
+                self.held.entry(at.clone()).or_default().push_back(record);
+                Some(reason)
             }
             None => self.parts.partitions.with(&at, |progress| self.gate.shut(progress, open_bytes)).flatten(),
         };
@@ -225,8 +229,9 @@ impl Loop {
                     held.push_front(first);
                     break;
                 }
-                if let Some(stopped) = self.admit.record(first) {
-                    held.push_front(stopped);
+                if let Some(Held { record, reason }) = self.admit.record(first) {
+                    held.push_front(record);
+                    self.paused.insert(at.clone(), reason);
                     break;
                 }
             }
@@ -372,7 +377,8 @@ impl Loop {
         let mut partitions = BTreeMap::new();
         for at in self.parts.partitions.assigned() {
             let end = seen.ends.get(&(at.topic.to_string(), at.partition)).copied();
-            let report = self.parts.partitions.with(&at, |progress| health::report(progress, end));
+            let paused = self.paused.get(&at).copied();
+            let report = self.parts.partitions.with(&at, |progress| health::report(progress, end, paused));
             partitions.extend(report.map(|report| (at, report)));
         }
         let health = match &self.refused {
@@ -382,6 +388,7 @@ impl Loop {
         let backpressure = self.paused.values().max().map(|reason| reason.as_str());
         self.parts.board.update(|report| {
             report.kafka = health;
+            report.registry = self.parts.desk.health();
             report.partitions = partitions;
             report.intake_beat = clock::now();
             report.backpressure = backpressure;

@@ -3,14 +3,17 @@
 //! What a record becomes is open until its deliveries settle and its quarantine rows are durable. A lane takes
 //! whatever it is offered: what finds no room in it is left to its cursor, and read again later.
 
+use crate::decode;
 use crate::lane::signal::Group;
 use crate::model::delivery::Ticket;
 use crate::model::event::Emitted;
 use crate::model::quarantine::{Fault, Quarantined};
 use crate::model::record::Record;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Passage, Pipeline};
+use crate::progress::gate::Reason;
 use crate::progress::partition::{Admission, Admitted};
 use crate::progress::partitions::Partitions;
+use crate::registry::desk::{Desk, Said};
 use crate::runtime::clock;
 use crate::runtime::fault;
 use crate::store::batch::Batch;
@@ -23,26 +26,25 @@ use tracing::{error, warn};
 
 /// Admits records.
 pub(crate) struct Admit {
-    pipeline: Arc<ArcSwap<Pipeline>>,
-    directory: Arc<Directory>,
-    partitions: Arc<Partitions>,
+    pub(crate) pipeline: Arc<ArcSwap<Pipeline>>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) partitions: Arc<Partitions>,
+    pub(crate) desk: Arc<Desk>,
+}
+
+/// A record that cannot be admitted yet, and why.
+pub(crate) struct Held {
+    pub(crate) record: Record,
+    pub(crate) reason: Reason,
 }
 
 // === impl Admit ===
 
 impl Admit {
-    pub(crate) fn new(
-        pipeline: Arc<ArcSwap<Pipeline>>,
-        directory: Arc<Directory>,
-        partitions: Arc<Partitions>,
-    ) -> Self {
-        Self { pipeline, directory, partitions }
-    }
-
-    /// Takes a record; gives it back when its mapping stops the partition, or no mapping reads its topic any more: then
-    /// the partition is about to go, and what is not admitted is read when somebody asks for it again.
-    pub(crate) fn record(&self, record: Record) -> Option<Record> {
-        let hands = self.directory.hands();
+    /// Takes a record; gives it back when its schema is being looked up, its mapping stops the partition, or no mapping reads
+    /// its topic any more: then the partition is about to go, and what is not admitted is read when somebody asks for
+    /// it again.
+    pub(crate) fn record(&self, record: Record) -> Option<Held> {
         let passed = self.directory.in_force(|snapshot| {
             let pipeline = self.pipeline.load();
             let passage = pipeline.pass(&record);
@@ -51,13 +53,25 @@ impl Admit {
             let read = !passage.events.is_empty() || pipeline.reads(&record.origin.topic);
             read.then_some((passage, groups))
         });
-        let Some((passage, groups)) = passed else { return Some(record) };
+        let Some((mut passage, groups)) = passed else { return Some(Held { record, reason: Reason::Store }) };
+        if let Some(schema) = passage.absent {
+            match self.desk.ask(schema, clock::now()) {
+                Said::Wait => return Some(Held { record, reason: Reason::Registry }),
+                Said::Nothing(why) => passage.faults.push(decode::fault(why)),
+            }
+        }
         if let Some(fault) = passage.stop {
             let origin = &record.origin;
             error!(topic = %origin.topic, partition = origin.partition, offset = origin.offset, mapping = fault.mapping,
                 field = fault.field, "the partition stops, as its mapping asks (on_error: stop): {}", fault.detail);
-            return Some(record);
+            return Some(Held { record, reason: Reason::Store });
         }
+        self.admit(record, (passage, groups));
+        None
+    }
+
+    fn admit(&self, record: Record, (passage, groups): (Passage, Vec<snapshot::Group>)) {
+        let hands = self.directory.hands();
         let deliveries: usize = groups.iter().map(|group| group.events.len()).sum();
         let (now, bytes) = (clock::now(), record.size() as u64);
         let admission = Admission {
@@ -72,7 +86,7 @@ impl Admit {
             Admitted::Now => Some(progress.epoch()),
             Admitted::Before => None,
         });
-        let epoch = epoch.flatten()?;
+        let Some(epoch) = epoch.flatten() else { return };
         fault::point("admit.before");
         if admission.pending > 0 {
             self.partitions.hold(bytes);
@@ -92,7 +106,6 @@ impl Admit {
             cell.act(|lane, turn| lane.offer(&ticket.at, group, turn));
         }
         fault::point("admit.after");
-        None
     }
 
     /// INVARIANT (P7): a record that was not understood is durable before its offset may be committed.
@@ -152,7 +165,8 @@ mod tests {
         let hands = Hands::new(store.clone(), Arc::clone(&partitions), Metrics::new());
         let directory = Directory::load(Arc::new(hands), DeliverySettings::default()).unwrap();
         let pipeline = Arc::new(ArcSwap::new(reading("t")));
-        let admit = Admit::new(Arc::clone(&pipeline), directory, Arc::clone(&partitions));
+        let desk = Arc::new(Desk::new(None));
+        let admit = Admit { pipeline: Arc::clone(&pipeline), directory, partitions: Arc::clone(&partitions), desk };
         let at = TopicPartition { topic: "t".into(), partition: 0 };
         partitions.open(&at, 0);
         let record = |offset, value: &'static str| {

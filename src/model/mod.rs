@@ -14,6 +14,7 @@ pub mod problem;
 pub mod quarantine;
 pub mod record;
 pub mod replay;
+pub mod schema;
 pub mod secret;
 pub mod subscription;
 pub mod time;

@@ -3,14 +3,16 @@
 //! Takes a record, gives the events it becomes and what went wrong. Pure: who gets the events, and what becomes
 //! of faults, is decided by who asks (intake for real, the dry run for a look).
 
-use crate::decode;
 use crate::decode::format::Format;
+use crate::decode::schemas::Schemas;
+use crate::decode::{self, Undecoded};
 use crate::map::difference::Difference;
 use crate::map::mapping::{OnError, TopicSelector};
 use crate::map::{Mapped, Mappings};
 use crate::model::event::Emitted;
 use crate::model::quarantine::{Fault, FaultReason};
 use crate::model::record::Record;
+use crate::model::schema::SchemaId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use std::sync::Arc;
 pub struct Pipeline {
     mappings: Mappings,
     formats: Vec<(TopicSelector, Format)>,
+    schemas: Arc<Schemas>,
     event_bytes: u64,
 }
 
@@ -33,6 +36,8 @@ pub struct Passage {
     pub dropped: Vec<Fault>,
     /// What stops the partition, because its mapping says so.
     pub stop: Option<Fault>,
+    /// The schema that is needed first: it passes when [`Pipeline::schemas`] has it.
+    pub absent: Option<SchemaId>,
 }
 
 // === impl Pipeline ===
@@ -42,17 +47,30 @@ impl Pipeline {
     /// record whose value is larger than `event_bytes` is a fault.
     #[must_use]
     pub fn new(mappings: Mappings, formats: Vec<(TopicSelector, Format)>, event_bytes: u64) -> Self {
-        Self { mappings, formats, event_bytes }
+        Self { mappings, formats, schemas: Arc::default(), event_bytes }
+    }
+
+    /// The same, with the schemas of a registry that others have learnt.
+    #[must_use]
+    pub fn sharing(self, schemas: Arc<Schemas>) -> Self {
+        Self { schemas, ..self }
+    }
+
+    /// The schemas that records need, as far as they are known.
+    #[must_use]
+    pub fn schemas(&self) -> &Arc<Schemas> {
+        &self.schemas
     }
 
     /// Passes a record through decode and map.
     #[must_use]
     pub fn pass(&self, record: &Record) -> Passage {
         let mut passage = Passage::default();
-        let mapped = self.mapped(record).unwrap_or_else(|fault| {
-            passage.faults.push(fault);
-            Vec::new()
-        });
+        let mapped = match self.mapped(record) {
+            Ok(mapped) => mapped,
+            Err(Undecoded::Fault(fault)) => return Passage { faults: vec![fault], ..passage },
+            Err(Undecoded::Absent(schema)) => return Passage { absent: Some(schema), ..passage },
+        };
         for mapped in mapped {
             match (mapped.result, mapped.on_error) {
                 (Ok(events), _) => {
@@ -70,12 +88,12 @@ impl Pipeline {
     ///
     /// # Errors
     /// It is too large, or cannot be decoded: no mapping is asked.
-    pub fn mapped(&self, record: &Record) -> Result<Vec<Mapped>, Fault> {
+    pub fn mapped(&self, record: &Record) -> Result<Vec<Mapped>, Undecoded> {
         let size = record.value.as_ref().map_or(0, bytes::Bytes::len) as u64;
         if size > self.event_bytes {
-            return Err(self.too_large(size));
+            return Err(Undecoded::Fault(self.too_large(size)));
         }
-        let event = decode::decode(self.format(&record.origin.topic), record)?;
+        let event = decode::decode(self.format(&record.origin.topic), record, &self.schemas)?;
         Ok(self.mappings.map(&event))
     }
 
@@ -114,9 +132,9 @@ impl Pipeline {
         self.mappings.topics().iter().any(|selector| matches!(selector, TopicSelector::Pattern(_)))
     }
 
-    fn format(&self, topic: &str) -> Format {
+    fn format(&self, topic: &str) -> &Format {
         let named = self.formats.iter().find(|(selector, _)| selector.matches(topic));
-        named.map_or(Format::Json, |(_, format)| *format)
+        named.map_or(&Format::Json, |(_, format)| format)
     }
 
     fn too_large(&self, size: u64) -> Fault {
@@ -131,6 +149,7 @@ mod tests {
     use crate::map::written::Rules;
     use crate::model::problem::Problems;
     use crate::model::record::Origin;
+    use crate::model::schema::{Language, SchemaText};
     use crate::model::time::Timestamp;
     use crate::yaml::reader;
     use serde_json::{Value, json};
@@ -153,6 +172,7 @@ mappings:
         let selector = |text: &str| TopicSelector::parse(text).unwrap();
         let formats = vec![
             (selector("shop.raw"), Format::Bytes),
+            (selector("shop.framed"), Format::Registered(Language::JsonSchema)),
             (selector("/.*\\.(raw|text)/"), Format::Text),
             (selector("/.*/"), Format::Json),
         ];
@@ -160,9 +180,13 @@ mappings:
     }
 
     fn pass(topic: &str, value: &str) -> Passage {
+        pipeline().pass(&record(topic, value))
+    }
+
+    fn record(topic: &str, value: &str) -> Record {
         let origin = Origin { topic: topic.into(), partition: 0, offset: 0, timestamp: Timestamp::from_millis(0) };
         let value = Some(bytes::Bytes::copy_from_slice(value.as_bytes()));
-        pipeline().pass(&Record { origin, key: None, headers: Vec::new(), value })
+        Record { origin, key: None, headers: Vec::new(), value }
     }
 
     fn made(passage: &Passage) -> Vec<(&str, &Value)> {
@@ -181,6 +205,17 @@ mappings:
         let passage = pass("shop.orders", "{");
         assert_eq!((passage.faults.len(), passage.events.len()), (1, 0));
         assert_eq!((passage.faults[0].reason, &passage.faults[0].mapping), (FaultReason::Decode, &None));
+    }
+
+    #[test]
+    fn sr_5_what_lacks_its_schema_becomes_neither_event_nor_fault_and_passes_once_it_is_known() {
+        let (pipeline, id) = (pipeline(), SchemaId::Number(7));
+        let record = record("shop.framed", "\0\0\0\0\u{7}{\"x\":1}");
+        let passage = pipeline.pass(&record);
+        assert_eq!((passage.absent, passage.events.len(), passage.faults.len()), (Some(id), 0, 0));
+        let text = SchemaText { language: Language::JsonSchema, text: "true".into(), references: Vec::new() };
+        pipeline.schemas().learn(id, &text).unwrap();
+        assert_eq!(made(&pipeline.pass(&record)), [("all", &json!({"x": 1}))]);
     }
 
     #[test]

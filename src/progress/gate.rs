@@ -18,6 +18,8 @@ pub enum Reason {
     Bytes,
     /// The partition has as many open records as it may.
     Partition,
+    /// The schema of its next record is not known yet.
+    Registry,
     /// The store takes no writes, or a ledger is full.
     Store,
 }
@@ -61,6 +63,7 @@ impl Reason {
         match self {
             Self::Bytes => "bytes",
             Self::Partition => "partition",
+            Self::Registry => "registry",
             Self::Store => "store",
         }
     }

@@ -21,6 +21,9 @@ pub struct Report {
     pub kafka: Health,
     /// Whether the store takes writes.
     pub store: Health,
+    /// Whether schemas can be looked up; `None` without a registry. Readiness does not ask: partitions that need no new
+    /// schema go on.
+    pub registry: Option<Health>,
     /// Whether a stop was asked for.
     pub stopping: bool,
     /// When intake last went round its loop; `livez` looks at it.
@@ -29,7 +32,7 @@ pub struct Report {
     pub generation: u64,
     /// The last try to load another configuration, if there was one.
     pub reload: Option<Reload>,
-    /// Why intake admits nothing now, if so (`bytes`, `partition`, `store`).
+    /// Why intake admits nothing now, if so (`bytes`, `partition`, `registry`, `store`).
     pub backpressure: Option<&'static str>,
     /// About how long until retention reaches a cursor; `None` when that is not known, or there is none.
     pub cursor_headroom: Option<Duration>,
@@ -94,6 +97,8 @@ pub struct PartitionReport {
     pub unsettled: usize,
     /// When the oldest of them was admitted.
     pub oldest: Option<Timestamp>,
+    /// Why nothing more of it is admitted now, if so.
+    pub paused: Option<&'static str>,
 }
 
 // === impl Board ===

@@ -16,6 +16,7 @@ mod isolation;
 mod main_job;
 mod no_loss;
 mod outages;
+mod registry;
 mod reload;
 mod retry_after;
 mod support;

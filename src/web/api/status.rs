@@ -43,6 +43,7 @@ fn body(state: &state::State) -> Value {
         "deliveries": { "in_flight": totals.in_flight, "queued": totals.queued },
         "ledger": { "rows": totals.rows, "bytes": totals.bytes, "oldest": totals.oldest.map(text) },
         "store": store(&report, state.store.free_bytes()),
+        "schema_registry": report.registry.as_ref().map(health),
         "backpressure": report.backpressure,
         "open_bytes": state.directory.hands().partitions.bytes(),
     })
@@ -80,6 +81,7 @@ fn partition((at, report): (&TopicPartition, &PartitionReport)) -> Value {
         "lag": report.end.map(|end| (end - report.watermark).max(0)),
         "unsettled": report.unsettled,
         "oldest_unsettled_at": report.oldest.map(text),
+        "paused": report.paused,
     })
 }
 
@@ -101,17 +103,26 @@ mod tests {
         trial.state.board.update(|report| {
             let at = TopicPartition { topic: "shop.orders".into(), partition: 2 };
             let oldest = Some(Timestamp::from_millis(1_000));
-            let partition = PartitionReport { position: 105, watermark: 100, end: Some(110), unsettled: 3, oldest };
+            let partition = PartitionReport {
+                position: 105,
+                watermark: 100,
+                end: Some(110),
+                unsettled: 3,
+                oldest,
+                paused: Some("registry"),
+            };
             report.partitions.insert(at, partition);
             report.kafka = Health::Bad("no broker answers".into());
+            report.registry = Some(Health::Bad("schema 7 is waited for".into()));
             report.backpressure = Some("bytes");
         });
         let status = trial.ask("GET /v1/status").send().await.json();
         let expected = json!([{
             "topic": "shop.orders", "partition": 2, "position": 105, "watermark": 100, "end": 110, "lag": 10,
-            "unsettled": 3, "oldest_unsettled_at": "1970-01-01T00:00:01.000Z",
+            "unsettled": 3, "oldest_unsettled_at": "1970-01-01T00:00:01.000Z", "paused": "registry",
         }]);
         assert_eq!(status["partitions"], expected);
+        assert_eq!(status["schema_registry"], json!({ "ok": false, "reason": "schema 7 is waited for" }));
         assert_eq!(status["kafka"], json!({ "ok": false, "reason": "no broker answers" }));
         assert_eq!((&status["store"]["ok"], &status["backpressure"]), (&json!(true), &json!("bytes")));
         assert_eq!(status["subscriptions"], json!({ "active": 1, "paused": 0, "disabled": 0 }));

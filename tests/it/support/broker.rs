@@ -12,7 +12,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    message::DeliveryResult,
+    message::{DeliveryResult, Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
 use std::{
@@ -37,6 +37,7 @@ pub(crate) struct Broker {
 }
 
 /// A record to be produced.
+#[derive(Clone)]
 pub(crate) struct Sample {
     pub(crate) partition: i32,
     pub(crate) key: String,
@@ -184,11 +185,17 @@ impl ProducerContext for Refused {
 
 /// Produces all of `samples` in their order at the broker of this address, of whatever kind.
 pub(crate) fn produce(address: &str, topic: &str, samples: impl IntoIterator<Item = Sample>) {
+    produce_with(address, topic, samples.into_iter().map(|sample| (sample, OwnedHeaders::new())));
+}
+
+/// As [`produce`], with headers.
+pub(crate) fn produce_with(address: &str, topic: &str, samples: impl IntoIterator<Item = (Sample, OwnedHeaders)>) {
     let mut client = client(address);
     client.set("linger.ms", "5").set("acks", "all").set("enable.idempotence", "true");
     let producer: BaseProducer<Refused> = client.create_with_context(Refused::default()).unwrap();
-    for sample in samples {
+    for (sample, headers) in samples {
         let record = BaseRecord::to(topic).partition(sample.partition).key(&sample.key).payload(&sample.value);
+        let record = record.headers(headers);
         let mut next = Some(record);
         while let Some(record) = next.take() {
             match producer.send(record) {
@@ -204,6 +211,12 @@ pub(crate) fn produce(address: &str, topic: &str, samples: impl IntoIterator<Ite
     }
     producer.flush(PATIENCE).unwrap();
     assert_eq!(producer.context().0.load(Ordering::Relaxed), 0, "records that the broker did not take");
+}
+
+/// Headers, in their order.
+pub(crate) fn headers<'h>(all: impl IntoIterator<Item = (&'h str, &'h [u8])>) -> OwnedHeaders {
+    let insert = |headers: OwnedHeaders, (key, value)| headers.insert(Header { key, value: Some(value) });
+    all.into_iter().fold(OwnedHeaders::new(), insert)
 }
 
 /// What `group` has committed for each partition of `topic`; `None`: nothing yet.

@@ -9,5 +9,6 @@ pub(crate) mod endpoint;
 pub(crate) mod minder;
 pub(crate) mod ports;
 pub(crate) mod receiver;
+pub(crate) mod registry;
 pub(crate) mod shop;
 pub(crate) mod wait;

@@ -1,0 +1,92 @@
+//! `.proto` files to descriptors.
+//!
+//! What a file imports comes from whoever has it: the registry's references, or the folder of the file. Google's own
+//! types need not be among them, nor what Confluent's serializers put in without saying so.
+
+use crate::decode::protobuf::known;
+use crate::model::schema::Reference;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use prost_reflect::FileDescriptor;
+use prost_reflect::prost::Message;
+use prost_reflect::prost_types::FileDescriptorProto;
+use protox::Compiler;
+use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
+use std::collections::HashMap;
+
+/// The name of a file that a registry holds; it has none there.
+const NAMELESS: &str = "the schema";
+
+/// Gives the text of a file by its name.
+type Open = dyn Fn(&str) -> Option<String>;
+
+/// A file, and where the others are.
+pub(crate) struct Sources {
+    name: String,
+    text: String,
+    open: Box<Open>,
+}
+
+// === impl Sources ===
+
+impl Sources {
+    pub(crate) fn new((name, text): (&str, &str), open: impl Fn(&str) -> Option<String> + 'static) -> Self {
+        Self { name: name.to_owned(), text: text.to_owned(), open: Box::new(open) }
+    }
+
+    pub(crate) fn of_registry(text: &str, references: &[Reference]) -> Self {
+        let files: HashMap<String, String> =
+            references.iter().map(|reference| (reference.name.clone(), reference.text.clone())).collect();
+        Self::new((NAMELESS, text), move |name| files.get(name).cloned())
+    }
+}
+
+impl FileResolver for Sources {
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        if name == self.name {
+            return parsed(name, &self.text);
+        }
+        match (self.open)(name).or_else(|| known::file(name).map(str::to_owned)) {
+            Some(text) => parsed(name, &text),
+            None => Err(protox::Error::file_not_found(name)),
+        }
+    }
+}
+
+/// A file as text, or its descriptor in base64: so some serializers register it, and some registries give it back.
+fn parsed(name: &str, text: &str) -> Result<File, protox::Error> {
+    let bytes = STANDARD.decode(text.trim()).ok();
+    match bytes.and_then(|bytes| FileDescriptorProto::decode(&*bytes).ok()) {
+        Some(descriptor) => {
+            Ok(File::from_file_descriptor_proto(FileDescriptorProto { name: Some(name.to_owned()), ..descriptor }))
+        }
+        None => File::from_source(name, text),
+    }
+}
+
+/// Compiles the file.
+pub(crate) fn file(sources: Sources) -> Result<FileDescriptor, String> {
+    let name = sources.name.clone();
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(sources);
+    resolver.add(GoogleFileResolver::new());
+    let mut compiler = Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true);
+    compiler.open_file(&name).map_err(|error| error.to_string())?;
+    let file = compiler.descriptor_pool().get_file_by_name(&name);
+    file.ok_or_else(|| "it holds no file".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_proto_or_imports_what_is_not_there_is_told() {
+        let told = |text| file(Sources::of_registry(text, &[])).unwrap_err();
+        assert!(!told("message {").is_empty());
+        assert!(told("import \"a/b.proto\";").contains("a/b.proto"));
+        let itself = Reference { name: "a.proto".into(), text: "import \"a.proto\";".into() };
+        assert!(file(Sources::of_registry("import \"a.proto\";", &[itself])).is_err());
+    }
+}
