@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod model;
 pub mod pipeline;
 pub mod progress;
+pub mod quarantine;
 pub mod runtime;
 pub mod store;
 pub mod subscriptions;

@@ -4,6 +4,7 @@ use crate::catchup::turns::{Choice, Ended, Turns, Waiting, Who};
 use crate::catchup::waiters::{Waiter, Waiters};
 use crate::model::record::TopicPartition;
 use crate::pipeline::Pipeline;
+use crate::quarantine::Quarantine;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::Board;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub(crate) struct Parts {
     pub(crate) pipeline: Arc<ArcSwap<Pipeline>>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) quarantine: Arc<Quarantine>,
     pub(crate) board: Board,
     pub(crate) shutdown: Shutdown,
     /// How many scans there are at once.

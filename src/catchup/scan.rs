@@ -9,17 +9,17 @@ use crate::catchup::reader::Reader;
 use crate::catchup::turns::{self, Ended, Live, Platform, Who};
 use crate::catchup::waiters::Waiter;
 use crate::kafka::range::Read;
-use crate::model::quarantine::{Fault, Quarantined};
+use crate::model::quarantine::{Fault, Owed};
 use crate::model::record::{Record, TopicPartition};
 use crate::pipeline::Passage;
 use crate::runtime::clock;
 use crate::runtime::fault;
-use crate::store::batch::Batch;
+use crate::store::error::StoreError;
 use crate::store::space::Space;
 use crate::subscriptions::cell::Hands;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(100);
@@ -194,10 +194,9 @@ impl<'a> Scan<'a> {
         let begun = Instant::now();
         (self.caught, self.here) = (None, offset);
         self.platform.board(offset).into_iter().for_each(|waiter| self.aboard.board(waiter));
-        let stopped = self.carry(&record);
+        let carried = self.carry(&record);
         self.worked += begun.elapsed();
-        if let Some(fault) = stopped {
-            let what = format!("mapping {:?} stops it (on_error: stop): {}", fault.mapping, fault.detail);
+        if let Err(what) = carried {
             self.reader.put_back(record);
             return Some(self.trouble(&what));
         }
@@ -208,26 +207,44 @@ impl<'a> Scan<'a> {
         None
     }
 
-    /// Passes a record through the rules and offers what it becomes; gives what stops it.
-    fn carry(&mut self, record: &Record) -> Option<Fault> {
+    /// Passes a record through the rules and offers what it becomes; gives what stops it, in words.
+    fn carry(&mut self, record: &Record) -> Result<(), String> {
         self.hands().metrics.catch_up_read(1);
         let Passage { events, faults, dropped, stop } = self.parts.pipeline.load().pass(record);
-        if stop.is_some() {
-            return stop;
+        if let Some(Fault { mapping, detail, .. }) = stop {
+            let mapping = mapping.unwrap_or_default();
+            return Err(format!("mapping {mapping} stops it (on_error: stop): {detail}"));
+        }
+        let has_room = faults.is_empty() || self.parts.quarantine.has_room(record, &faults).map_err(in_words)?;
+        if !has_room {
+            return Err("the quarantine is full (limits.quarantine): send its records again or remove them".into());
         }
         for fault in dropped {
             let offset = record.origin.offset;
             warn!(offset, mapping = fault.mapping, "dropped, as its mapping asks: {}", fault.detail);
         }
         for fault in faults {
-            quarantine(self.hands(), record.clone(), fault);
+            self.quarantine(record, fault);
         }
         if !events.is_empty() {
             let groups = self.parts.directory.snapshot().takers_among(&events, self.aboard.sids());
             fault::point("scan.offer");
             groups.iter().for_each(|group| self.aboard.offer(record.origin.offset, group));
         }
-        None
+        Ok(())
+    }
+
+    /// Keeps a record for those who ride: the others have it, or come to it by themselves.
+    ///
+    /// INVARIANT (P7): handed over before any lane hears that the record was passed, so no cursor is durable earlier.
+    fn quarantine(&self, record: &Record, fault: Fault) {
+        let (offset, riders) = (record.origin.offset, self.aboard.sids().iter().copied().collect());
+        let owed = Owed::to_riders(riders, clock::now());
+        self.parts.quarantine.keep(record, (fault, owed), move |result| {
+            if let Err(error) = result {
+                error!(offset, %error, "a record could not be quarantined");
+            }
+        });
     }
 
     /// Everything that the log held when reading began is read: then there are only gaps up to intake's position of
@@ -288,17 +305,6 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// INVARIANT (P7): handed over before any lane hears that the record was passed, so no cursor is durable earlier.
-fn quarantine(hands: &Hands, record: Record, fault: Fault) {
-    let offset = record.origin.offset;
-    hands.metrics.records_quarantined(&record.origin.topic, fault.reason);
-    info!(topic = %record.origin.topic, partition = record.origin.partition, offset, mapping = fault.mapping,
-        field = fault.field, "quarantined while catching up: {}", fault.detail);
-    let mut batch = Batch::new();
-    batch.quarantine(&Quarantined { record, at: clock::now(), fault });
-    hands.store.submit(batch, move |result| {
-        if let Err(error) = result {
-            error!(offset, %error, "a record could not be quarantined");
-        }
-    });
+fn in_words(error: StoreError) -> String {
+    format!("the quarantine cannot be read: {error}")
 }

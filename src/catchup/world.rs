@@ -15,11 +15,14 @@ use crate::model::cursor::{BehindReason, CursorMode, CursorRow};
 use crate::model::id::Sid;
 use crate::model::outcome::{Answer, Outcome, RetryAfter};
 use crate::model::problem::Problems;
+use crate::model::quarantine::{Filter, Quarantined};
 use crate::model::record::{Origin, Record, TopicPartition};
 use crate::model::time::Timestamp;
 use crate::pipeline::Pipeline;
 use crate::progress::partition::Admission;
 use crate::progress::partitions::Partitions;
+use crate::quarantine::Quarantine;
+use crate::quarantine::settings::QuarantineSettings;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::Board;
@@ -41,6 +44,7 @@ pub(crate) struct World {
     pub(crate) book: Arc<Book>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) hands: Arc<Hands>,
+    pub(crate) quarantine: Arc<Quarantine>,
     pub(crate) kafka: KafkaSettings,
     pub(crate) broker: Broker,
     pipeline: Arc<ArcSwap<Pipeline>>,
@@ -70,12 +74,17 @@ pub(crate) fn at() -> TopicPartition {
 
 impl World {
     pub(crate) async fn new(settings: DeliverySettings) -> Self {
+        Self::with(settings, QuarantineSettings::default()).await
+    }
+
+    pub(crate) async fn with(settings: DeliverySettings, quarantine: QuarantineSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
         let store = StoreSettings { path, min_free: 0, ..StoreSettings::default() };
         let store = Store::open(&store, Box::new(|_| {})).unwrap();
         let metrics = Metrics::new();
         let hands = Arc::new(Hands::new(store, Arc::new(Partitions::default()), metrics.clone()));
+        let quarantine = Quarantine::open(hands.store.clone(), metrics.clone(), quarantine).unwrap();
         let book = Arc::new_cyclic(|me| Book {
             me: Weak::clone(me),
             taken: Mutex::default(),
@@ -95,6 +104,7 @@ impl World {
             book,
             directory,
             hands,
+            quarantine: Arc::new(quarantine),
             kafka,
             broker,
             pipeline,
@@ -137,6 +147,18 @@ impl World {
     /// Other rules from now on.
     pub(crate) fn rules(&self, data: &str, on_error: &str) {
         self.pipeline.store(Arc::new(rules(data, on_error)));
+    }
+
+    /// Other rules from now on: this `emit`.
+    pub(crate) fn rules_of(&self, emit: &str) {
+        self.pipeline.store(Arc::new(pipeline(&format!("{{ name: all, from: t, emit: {emit} }}"))));
+    }
+
+    /// All quarantined records with their ids.
+    pub(crate) fn quarantined(&self) -> Vec<(String, Quarantined)> {
+        let ids = self.hands.store.quarantine_ids(&Filter::default(), None, 10).unwrap();
+        let row = |id: String| Some((id.clone(), self.hands.store.quarantined_one(&id).unwrap()?));
+        ids.into_iter().filter_map(row).collect()
     }
 
     /// What a record at this offset holds for whom.
@@ -196,6 +218,7 @@ impl World {
             kafka: self.kafka.clone(),
             pipeline: Arc::clone(&self.pipeline),
             directory: Arc::clone(&self.directory),
+            quarantine: Arc::clone(&self.quarantine),
             board: self.board.clone(),
             shutdown: self.shutdown.clone(),
             scans: 2,
@@ -301,8 +324,11 @@ fn record(offset: i64, value: &str) -> Record {
 }
 
 fn rules(data: &str, on_error: &str) -> Pipeline {
-    let emit = format!("emit: {{ type: t.all, data: {data} }}");
-    let text = format!("mappings:\n  - {{ name: all, from: t, on_error: {on_error}, {emit} }}\n");
+    pipeline(&format!("{{ name: all, from: t, on_error: {on_error}, emit: {{ type: t.all, data: {data} }} }}"))
+}
+
+fn pipeline(mapping: &str) -> Pipeline {
+    let text = format!("mappings:\n  - {mapping}\n");
     let (mut rules, mut problems) = (Rules::default(), Problems::default());
     rules.add_file(&reader::read(&"m.yaml".into(), &text).unwrap(), &mut problems);
     Pipeline::new(rules.finish(&mut problems), Vec::new(), 1 << 20)

@@ -18,6 +18,8 @@ use crate::intake::{Intake, IntakeError};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::progress::partitions::Partitions;
+use crate::quarantine::Quarantine;
+use crate::quarantine::settings::QuarantineSettings;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::{Board, Health};
@@ -26,7 +28,8 @@ use crate::store::settings::StoreSettings;
 use crate::store::space::Space;
 use crate::subscriptions::Directory;
 use crate::subscriptions::cell::Hands;
-use crate::web;
+use crate::web::state::State;
+use crate::web::{self, Listeners};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -80,6 +83,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     let (metrics, partitions) = (Metrics::new(), Arc::new(Partitions::default()));
     let store = open(config.store, metrics.clone()).await?;
     let hands = Arc::new(Hands::new(store.clone(), Arc::clone(&partitions), metrics.clone()));
+    let quarantine = quarantine((store.clone(), metrics.clone()), config.quarantine).await?;
     let (guard, transport) = (Guard::new(config.egress.clone()), HttpTransport::new(&config.egress)?);
     let (defaults, loading) = (config.delivery, Arc::clone(&hands));
     let directory = blocking(move || Ok::<_, DaemonError>(Directory::load(loading, defaults)?)).await?;
@@ -91,7 +95,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
     });
     let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
     let pipeline = Arc::new(ArcSwap::from_pointee(pipeline));
-    let state = web::state::State {
+    let state = State {
         transport,
         kafka: config.kafka.clone(),
         pipeline: Arc::clone(&pipeline),
@@ -99,14 +103,15 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
         store: store.clone(),
         board: board.clone(),
         metrics: metrics.clone(),
+        quarantine: Arc::clone(&quarantine),
         guard,
     };
     let listeners = web::bind(&config.api, &config.metrics).await?;
-    let (api, ops) = (listeners.api, listeners.ops);
     let catchup = Catchup {
         kafka: config.kafka.clone(),
         pipeline: Arc::clone(&pipeline),
         directory: Arc::clone(&directory),
+        quarantine: Arc::clone(&quarantine),
         board: board.clone(),
         shutdown: shutdown.clone(),
         scans: config.scans,
@@ -119,27 +124,28 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
         board: board.clone(),
         shutdown: shutdown.clone(),
         settings: config.limits,
+        quarantine,
         drain,
     };
     let house = House { board, directory, dispatch, store, shutdown, drain };
     let kafka = config.kafka;
     let loops =
         Loops { intake: thread("intake", move || intake.run(&kafka))?, catchup: thread("catchup", || catchup.run())? };
-    let serving = Shutdown::default();
-    let mut tasks = JoinSet::new();
-    let web = listeners.serve(state, serving.clone());
-    tasks.spawn(async move { Ok(web.await?) });
-    tasks.spawn(house.keep_time());
-    tasks.spawn(house.disable_on_demand(serving.clone()));
-    #[allow(clippy::disallowed_methods, reason = "`Running::join` is awaited by who started the daemon")]
-    let join = tokio::spawn(house.live(loops, tasks, serving));
-    Ok(Running { api, ops, join })
+    Ok(house.begin(loops, (listeners, state)))
 }
 
 /// Opens the store; each of its flushes is counted.
 async fn open(settings: StoreSettings, metrics: Metrics) -> Result<Store, DaemonError> {
     let flushed = Box::new(move |took| metrics.store_flush(took));
     blocking(move || Ok::<_, DaemonError>(Store::open(&settings, flushed)?)).await
+}
+
+/// Weighs the quarantine.
+async fn quarantine(
+    (store, metrics): (Store, Metrics),
+    settings: QuarantineSettings,
+) -> Result<Arc<Quarantine>, DaemonError> {
+    blocking(move || Ok::<_, DaemonError>(Arc::new(Quarantine::open(store, metrics, settings)?))).await
 }
 
 /// The loops that have threads of their own, until they end.
@@ -151,6 +157,19 @@ struct Loops {
 // === impl House ===
 
 impl House {
+    /// Lets requests in, and runs.
+    fn begin(self, loops: Loops, (listeners, state): (Listeners, State)) -> Running {
+        let (api, ops, serving) = (listeners.api, listeners.ops, Shutdown::default());
+        let mut tasks = JoinSet::new();
+        let web = listeners.serve(state, serving.clone());
+        tasks.spawn(async move { Ok(web.await?) });
+        tasks.spawn(self.keep_time());
+        tasks.spawn(self.disable_on_demand(serving.clone()));
+        #[allow(clippy::disallowed_methods, reason = "`Running::join` is awaited by who started the daemon")]
+        let join = tokio::spawn(self.live(loops, tasks, serving));
+        Running { api, ops, join }
+    }
+
     /// Runs until the stop or until a part cannot go on, then stops everything in order.
     async fn live(
         self,

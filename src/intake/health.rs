@@ -25,5 +25,6 @@ pub(crate) fn report(progress: &Progress, end: Option<i64>) -> PartitionReport {
         end: end.map(|end| end.max(progress.position())),
         unsettled: progress.unsettled(),
         oldest: progress.oldest(),
+        paused: None,
     }
 }

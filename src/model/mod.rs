@@ -17,3 +17,4 @@ pub mod replay;
 pub mod secret;
 pub mod subscription;
 pub mod time;
+pub mod weight;

@@ -18,7 +18,9 @@ pub enum Reason {
     Bytes,
     /// The partition has as many open records as it may.
     Partition,
-    /// The store takes no writes, or a ledger is full.
+    /// The quarantine has no room for a record of it.
+    Quarantine,
+    /// The store takes no writes, or a mapping stopped the partition.
     Store,
 }
 
@@ -61,6 +63,7 @@ impl Reason {
         match self {
             Self::Bytes => "bytes",
             Self::Partition => "partition",
+            Self::Quarantine => "quarantine",
             Self::Store => "store",
         }
     }

@@ -26,7 +26,7 @@ pub struct Report {
     pub intake_beat: Timestamp,
     /// The generation of mappings in force, from 1.
     pub generation: u64,
-    /// Why intake admits nothing now, if so (`bytes`, `partition`, `store`).
+    /// Why intake admits nothing now, if so (`bytes`, `partition`, `quarantine`, `store`).
     pub backpressure: Option<&'static str>,
     /// About how long until retention reaches a cursor; `None` when that is not known, or there is none.
     pub cursor_headroom: Option<Duration>,
@@ -56,6 +56,8 @@ pub struct PartitionReport {
     pub unsettled: usize,
     /// When the oldest of them was admitted.
     pub oldest: Option<Timestamp>,
+    /// Why it is paused, if so; the same words as `backpressure`.
+    pub paused: Option<&'static str>,
 }
 
 // === impl Board ===

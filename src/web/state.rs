@@ -5,6 +5,7 @@ use crate::egress::guard::Guard;
 use crate::kafka::settings::KafkaSettings;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
+use crate::quarantine::Quarantine;
 use crate::runtime::status::Board;
 use crate::store::Store;
 use crate::subscriptions::Directory;
@@ -26,6 +27,8 @@ pub struct State {
     pub board: Board,
     /// What was counted.
     pub metrics: Metrics,
+    /// Records that were not understood.
+    pub quarantine: Arc<Quarantine>,
     /// Which endpoints may be called.
     pub guard: Guard,
     /// Makes the attempts of tests.

@@ -12,6 +12,8 @@ use crate::model::secret::Secret;
 use crate::model::subscription::{Subscription, Tenant};
 use crate::pipeline::Pipeline;
 use crate::progress::partitions::Partitions;
+use crate::quarantine::Quarantine;
+use crate::quarantine::settings::QuarantineSettings;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::{Board, Health};
@@ -75,6 +77,7 @@ pub(crate) fn state(directory: &TempDir) -> State {
     let settings = StoreSettings { path: directory.path().join("store"), min_free: 0, ..StoreSettings::default() };
     let store = Store::open(&settings, Box::new(|_| {})).unwrap();
     let metrics = Metrics::new();
+    let quarantine = Quarantine::open(store.clone(), metrics.clone(), QuarantineSettings::default()).unwrap();
     let hands = Hands::new(store.clone(), Arc::new(Partitions::default()), metrics.clone());
     let allow = vec![Entry::Net("127.0.0.0/8".parse().unwrap())];
     let egress = EgressSettings { allow_http: true, allow, ..EgressSettings::default() };
@@ -91,7 +94,8 @@ pub(crate) fn state(directory: &TempDir) -> State {
         Vec::new(),
         1 << 20,
     )));
-    State { directory, store, board, metrics, guard, transport, kafka, pipeline }
+    let quarantine = Arc::new(quarantine);
+    State { directory, store, board, metrics, quarantine, guard, transport, kafka, pipeline }
 }
 
 // === impl Trial ===

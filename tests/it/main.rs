@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod behind;
+mod bounds;
 mod habits;
 mod harness;
 mod isolation;
