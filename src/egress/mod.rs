@@ -12,4 +12,5 @@ pub mod failure;
 pub mod guard;
 pub mod lookup;
 pub mod resolver;
+pub mod service;
 pub mod settings;

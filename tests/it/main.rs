@@ -19,3 +19,4 @@ mod no_loss;
 mod outages;
 mod retry_after;
 mod support;
+mod terminal;
