@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod model;
 pub mod pipeline;
 pub mod progress;
+pub mod quarantine;
 pub mod registry;
 pub mod runtime;
 pub mod store;

@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["model"],
     &["runtime", "metrics"],
     &["kafka", "store", "egress", "expr", "yaml"],
-    &["progress", "registry", "decode", "map", "catalogue", "matching", "lane", "place", "deliver"],
+    &["progress", "registry", "decode", "map", "catalogue", "matching", "lane", "place", "deliver", "quarantine"],
     &["pipeline", "subscriptions"],
     &["intake", "dispatch", "catchup", "replica", "dryrun"],
     &["web"],

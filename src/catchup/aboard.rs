@@ -105,10 +105,14 @@ impl Aboard {
 
 impl Passenger {
     fn offer(&mut self, offset: i64, events: &[Arc<Emitted>]) -> Seat {
+        let events = self.cell.narrowed.meant(self.place.stream, events);
+        if events.is_empty() {
+            return Seat::Kept; // that it was passed is told with the next beat
+        }
         let take = |lane: &mut Lane, place: &PlaceKey, turn: &mut Turn<'_>| {
             // All before it was passed, whether it gets on or off here.
             match lane.passed(place, offset, turn) {
-                Ride::On => lane.scan_offer(place, (offset, events.to_vec()), turn),
+                Ride::On => lane.scan_offer(place, (offset, events), turn),
                 ride => ride,
             }
         };

@@ -23,6 +23,7 @@ use crate::catchup::turns::Turns;
 use crate::catchup::waiters::Waiters;
 use crate::kafka::settings::KafkaSettings;
 use crate::pipeline::Pipeline;
+use crate::quarantine::Quarantine;
 use crate::registry::desk::Desk;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::Board;
@@ -46,6 +47,8 @@ pub struct Catchup {
     pub pipeline: Arc<ArcSwap<Pipeline>>,
     /// Who gets what, and whose places wait.
     pub directory: Arc<Directory>,
+    /// Where records go that are not understood.
+    pub quarantine: Arc<Quarantine>,
     /// Where schemas are asked for.
     pub desk: Arc<Desk>,
     /// Where it reports.
@@ -62,9 +65,10 @@ impl Catchup {
     /// Runs until the stop, on the calling thread and one more for each further scan. Call it before the store
     /// closes; partitions may go before, after or meanwhile.
     pub fn run(self) {
-        let Self { kafka, pipeline, directory, desk, board, shutdown, scans } = self;
+        let Self { kafka, pipeline, directory, desk, quarantine, board, shutdown, scans } = self;
         let (waiters, turns) = (Waiters::default(), Mutex::new(Turns::default()));
-        let parts = Parts { pipeline, directory, desk, board, shutdown, scans: scans.max(1), waiters, turns };
+        let scans = scans.max(1);
+        let parts = Parts { pipeline, directory, desk, quarantine, board, shutdown, scans, waiters, turns };
         std::thread::scope(|scope| {
             for _ in 1..parts.scans {
                 scope.spawn(|| work(&parts, &kafka, None));
@@ -105,6 +109,8 @@ mod tests {
     use crate::lane::signal::PlaceKey;
     use crate::model::id::Sid;
     use crate::model::schema::SchemaId;
+    use crate::quarantine::Becomes;
+    use crate::quarantine::settings::QuarantineSettings;
     use std::sync::Arc;
 
     /// Lanes with 4 slots and a queue of 16 each; the topic holds so many records, and intake stands behind them.
@@ -195,6 +201,28 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_replay_of_some_types_sends_these_and_ends() {
+        let world = world(0).await;
+        for n in 0..20 {
+            world
+                .write_value(&format!("{{\"n\":{n},\"kind\":\"{}\"}}", if n % 5 == 0 { "fifth" } else { "other" }))
+                .await;
+        }
+        let mut world = world;
+        world.rules_of("{ type: 't.${payload.kind}', data: '${payload.n}' }");
+        world.assign(20);
+        let sid = world.subscribe(20).await;
+        world.cell(sid).narrowed.add(7, &["t.fifth".into(), "none.**".into()]);
+        world.replay(sid, (0, 20));
+        let running = world.catch_up();
+        let place = PlaceKey { at: at(), stream: 7 };
+        let is_over = |world: &World| world.cell(sid).act(|lane, _| lane.next_of(&place).is_none());
+        world.until("the replay is gone", is_over).await;
+        assert_eq!(world.book.sorted(sid), [0, 5, 10, 15]);
+        world.stop(running);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_place_that_was_put_back_lets_go_and_misses_nothing() {
         let world = world(30).await;
         let sid = world.subscribe(0).await;
@@ -225,9 +253,35 @@ mod tests {
         let running = world.catch_up();
         world.until("live", |world| is_live(world, sid) && world.book.of(sid).len() >= 6).await;
         assert_eq!(world.book.sorted(sid), [0, 1, 2, 4, 5, 6]);
-        world.until("durable", |world| !world.hands.store.quarantined(None, 10).unwrap().is_empty()).await;
-        let rows = world.hands.store.quarantined(None, 10).unwrap();
-        assert_eq!(rows.iter().map(|(_, row)| row.record.origin.offset).collect::<Vec<_>>(), [3]);
+        world.until("durable", |world| world.quarantined().len() == 1).await;
+        let (first, row) = world.quarantined().remove(0);
+        assert_eq!((row.record.origin.offset, row.owed.live.is_some()), (3, false));
+        assert_eq!(row.owed.riders, [sid].into());
+        let late = world.subscribe(0).await;
+        world.until("live, too", |world| is_live(world, late) && world.book.of(late).len() >= 6).await;
+        world.until("extended", |world| world.quarantined()[0].1.owed.riders == [sid, late].into()).await;
+        assert_eq!((world.quarantined().len(), &world.quarantined()[0].0), (1, &first), "never doubled");
+        world.stop(running);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn while_the_quarantine_is_full_who_is_behind_waits_and_misses_nothing() {
+        let mut world = World::with(DeliverySettings::default(), QuarantineSettings { bytes: 1 }).await;
+        for value in ["{\"n\":0}", "{", "{\"n\":2}", "{", "{\"n\":4}"] {
+            world.write_value(value).await;
+        }
+        world.assign(5);
+        let sid = world.subscribe(0).await;
+        let running = world.catch_up();
+        world.until("the first", |world| world.quarantined().len() == 1 && world.book.of(sid).len() == 2).await;
+        let read = world.records_read();
+        world.until("another try", |world| world.records_read() > read).await;
+        assert_eq!((world.quarantined().len(), world.book.sorted(sid)), (1, vec![0, 2]));
+        let id = world.quarantined().remove(0).0;
+        world.quarantine.look(&id, |_| Some(Becomes::default()), |_| ()).unwrap();
+        world.until("all", |world| world.book.of(sid).len() == 3).await;
+        assert_eq!(world.book.sorted(sid), [0, 2, 4]);
+        assert_eq!(world.quarantined()[0].1.record.origin.offset, 3);
         world.stop(running);
     }
 
@@ -241,7 +295,7 @@ mod tests {
         world.rules("'${payload.n}'", "stop");
         world.until("all", |world| world.book.of(sid).len() >= 5).await;
         assert_eq!(world.book.sorted(sid), (0..5).collect::<Vec<_>>());
-        assert!(world.hands.store.quarantined(None, 10).unwrap().is_empty());
+        assert!(world.quarantined().is_empty());
         world.stop(running);
     }
 
@@ -274,7 +328,7 @@ mod tests {
         world.learn(SchemaId::Number(1));
         world.until("all", |world| world.book.of(sid).len() >= 5).await;
         assert_eq!(world.book.sorted(sid), (0..5).collect::<Vec<_>>());
-        assert!(world.hands.store.quarantined(None, 10).unwrap().is_empty());
+        assert!(world.quarantined().is_empty());
         world.stop(running);
     }
 

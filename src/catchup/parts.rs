@@ -4,6 +4,7 @@ use crate::catchup::turns::{Choice, Ended, Turns, Waiting, Who};
 use crate::catchup::waiters::{Waiter, Waiters};
 use crate::model::record::TopicPartition;
 use crate::pipeline::Pipeline;
+use crate::quarantine::Quarantine;
 use crate::registry::desk::Desk;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
@@ -20,6 +21,7 @@ pub(crate) struct Parts {
     pub(crate) pipeline: Arc<ArcSwap<Pipeline>>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) desk: Arc<Desk>,
+    pub(crate) quarantine: Arc<Quarantine>,
     pub(crate) board: Board,
     pub(crate) shutdown: Shutdown,
     /// How many scans there are at once.

@@ -10,19 +10,19 @@ use crate::catchup::turns::{self, Ended, Live, Platform, Who};
 use crate::catchup::waiters::Waiter;
 use crate::decode;
 use crate::kafka::range::Read;
-use crate::model::quarantine::{Fault, Quarantined};
+use crate::model::quarantine::{Fault, Owed};
 use crate::model::record::{Record, TopicPartition};
 use crate::model::schema::SchemaId;
 use crate::pipeline::Passage;
 use crate::registry::desk::Said;
 use crate::runtime::clock;
 use crate::runtime::fault;
-use crate::store::batch::Batch;
+use crate::store::error::StoreError;
 use crate::store::space::Space;
 use crate::subscriptions::cell::Hands;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(100);
@@ -70,7 +70,7 @@ enum Carried {
     /// It needs this schema first.
     Lacks(SchemaId),
     /// Its mapping stops it.
-    Stopped(Fault),
+    Stopped(String),
 }
 
 // === impl Scan ===
@@ -226,10 +226,9 @@ impl<'a> Scan<'a> {
                 self.reader.put_back(record);
                 return self.wait_for(schema);
             }
-            Carried::Stopped(fault) => {
-                let what = format!("mapping {:?} stops it (on_error: stop): {}", fault.mapping, fault.detail);
+            Carried::Stopped(why) => {
                 self.reader.put_back(record);
-                return Some(self.trouble(&what));
+                return Some(self.trouble(&why));
             }
         }
         match self.aboard.is_empty() {
@@ -257,21 +256,35 @@ impl<'a> Scan<'a> {
             }
         }
         self.hands().metrics.catch_up_read(1);
-        if let Some(fault) = stop {
-            return Carried::Stopped(fault);
+        if let Some(why) = self.stops(record, stop, &faults) {
+            return Carried::Stopped(why);
         }
         for fault in dropped {
             let offset = record.origin.offset;
             warn!(offset, mapping = fault.mapping, "dropped, as its mapping asks: {}", fault.detail);
         }
         for fault in faults {
-            quarantine(self.hands(), record.clone(), fault);
+            self.quarantine(record, fault);
         }
         if !events.is_empty() {
             fault::point("scan.offer");
             groups.iter().for_each(|group| self.aboard.offer(record.origin.offset, group));
         }
         Carried::On
+    }
+
+    /// Why a record cannot be passed now, if so.
+    fn stops(&self, record: &Record, stop: Option<Fault>, faults: &[Fault]) -> Option<String> {
+        if let Some(Fault { mapping, detail, .. }) = stop {
+            let mapping = mapping.unwrap_or_default();
+            return Some(format!("mapping {mapping} stops it (on_error: stop): {detail}"));
+        }
+        let room = faults.is_empty()
+            || match self.parts.quarantine.has_room(record, faults) {
+                Ok(room) => room,
+                Err(error) => return Some(in_words(error)),
+            };
+        (!room).then(|| "the quarantine is full (limits.quarantine): send its records again or remove them".into())
     }
 
     /// The schema of the next record is being looked up.
@@ -281,6 +294,19 @@ impl<'a> Scan<'a> {
         }
         std::thread::sleep(SLICE);
         None
+    }
+
+    /// Keeps a record for those who ride: the others have it, or come to it by themselves.
+    ///
+    /// INVARIANT (P7): handed over before any lane hears that the record was passed, so no cursor is durable earlier.
+    fn quarantine(&self, record: &Record, fault: Fault) {
+        let (offset, riders) = (record.origin.offset, self.aboard.sids().iter().copied().collect());
+        let owed = Owed::to_riders(riders, clock::now());
+        self.parts.quarantine.keep(record, (fault, owed), move |result| {
+            if let Err(error) = result {
+                error!(offset, %error, "a record could not be quarantined");
+            }
+        });
     }
 
     /// Everything that the log held when reading began is read: then there are only gaps up to intake's position of
@@ -341,17 +367,6 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// INVARIANT (P7): handed over before any lane hears that the record was passed, so no cursor is durable earlier.
-fn quarantine(hands: &Hands, record: Record, fault: Fault) {
-    let offset = record.origin.offset;
-    hands.metrics.records_quarantined(&record.origin.topic, fault.reason);
-    info!(topic = %record.origin.topic, partition = record.origin.partition, offset, mapping = fault.mapping,
-        field = fault.field, "quarantined while catching up: {}", fault.detail);
-    let mut batch = Batch::new();
-    batch.quarantine(&Quarantined { record, at: clock::now(), fault });
-    hands.store.submit(batch, move |result| {
-        if let Err(error) = result {
-            error!(offset, %error, "a record could not be quarantined");
-        }
-    });
+fn in_words(error: StoreError) -> String {
+    format!("the quarantine cannot be read: {error}")
 }

@@ -18,12 +18,15 @@ use crate::model::cursor::{BehindReason, CursorMode, CursorRow};
 use crate::model::id::Sid;
 use crate::model::outcome::{Answer, Outcome, RetryAfter};
 use crate::model::problem::Problems;
+use crate::model::quarantine::{Filter, Quarantined};
 use crate::model::record::{Origin, Record, TopicPartition};
 use crate::model::schema::{Language, SchemaId, SchemaText};
 use crate::model::time::Timestamp;
 use crate::pipeline::Pipeline;
 use crate::progress::partition::Admission;
 use crate::progress::partitions::Partitions;
+use crate::quarantine::Quarantine;
+use crate::quarantine::settings::QuarantineSettings;
 use crate::registry::desk::Desk;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
@@ -48,6 +51,7 @@ pub(crate) struct World {
     /// No registry stands behind it: what is asked for waits.
     pub(crate) desk: Arc<Desk>,
     pub(crate) hands: Arc<Hands>,
+    pub(crate) quarantine: Arc<Quarantine>,
     pub(crate) kafka: KafkaSettings,
     pub(crate) broker: Broker,
     pipeline: Arc<ArcSwap<Pipeline>>,
@@ -77,12 +81,17 @@ pub(crate) fn at() -> TopicPartition {
 
 impl World {
     pub(crate) async fn new(settings: DeliverySettings) -> Self {
+        Self::with(settings, QuarantineSettings::default()).await
+    }
+
+    pub(crate) async fn with(settings: DeliverySettings, quarantine: QuarantineSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
         let store = StoreSettings { path, min_free: 0, ..StoreSettings::default() };
         let store = Store::open(&store, Box::new(|_| {})).unwrap();
         let metrics = Metrics::new();
         let hands = Arc::new(Hands::new(store, Arc::new(Partitions::default()), metrics.clone()));
+        let quarantine = Quarantine::open(hands.store.clone(), metrics.clone(), quarantine).unwrap();
         let book = Arc::new_cyclic(|me| Book {
             me: Weak::clone(me),
             taken: Mutex::default(),
@@ -103,6 +112,7 @@ impl World {
             directory,
             desk: Arc::default(),
             hands,
+            quarantine: Arc::new(quarantine),
             kafka,
             broker,
             pipeline,
@@ -166,6 +176,18 @@ impl World {
         self.pipeline.load().schemas().learn(id, &text).unwrap();
     }
 
+    /// Other rules from now on: this `emit`.
+    pub(crate) fn rules_of(&self, emit: &str) {
+        self.pipeline.store(Arc::new(pipeline(&format!("mappings: [{{ name: all, from: t, emit: {emit} }}]"))));
+    }
+
+    /// All quarantined records with their ids.
+    pub(crate) fn quarantined(&self) -> Vec<(String, Quarantined)> {
+        let ids = self.hands.store.quarantine_ids(&Filter::default(), None, 10).unwrap();
+        let row = |id: String| Some((id.clone(), self.hands.store.quarantined_one(&id).unwrap()?));
+        ids.into_iter().filter_map(row).collect()
+    }
+
     /// What a record at this offset holds for whom.
     pub(crate) fn groups(&self, offset: i64) -> Vec<snapshot::Group> {
         let passage = self.pipeline.load().pass(&record(offset, "{\"n\":1}"));
@@ -224,6 +246,7 @@ impl World {
             pipeline: Arc::clone(&self.pipeline),
             directory: Arc::clone(&self.directory),
             desk: Arc::clone(&self.desk),
+            quarantine: Arc::clone(&self.quarantine),
             board: self.board.clone(),
             shutdown: self.shutdown.clone(),
             scans: 2,
@@ -335,6 +358,10 @@ fn rules(data: &str, on_error: &str) -> Pipeline {
 fn mappings(data: &str, on_error: &str) -> Mappings {
     let emit = format!("emit: {{ type: t.all, data: {data} }}");
     compiled(&format!("mappings:\n  - {{ name: all, from: t, on_error: {on_error}, {emit} }}\n"))
+}
+
+fn pipeline(text: &str) -> Pipeline {
+    Pipeline::new(compiled(text), Vec::new(), 1 << 20)
 }
 
 fn compiled(text: &str) -> Mappings {

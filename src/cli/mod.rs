@@ -6,15 +6,23 @@
 pub mod check;
 pub mod common;
 pub mod completions;
+pub mod dead_letter;
 pub mod demo;
 pub mod listen;
 pub mod loaded;
 pub mod logs;
 pub mod map;
 pub mod output;
+pub mod quarantine;
 pub mod receiver;
+pub mod remote;
+pub mod replay;
 pub mod run;
+pub mod shown;
+pub mod status;
 pub mod store;
+pub mod subscription;
+pub mod table;
 pub mod told;
 pub mod trigger;
 
@@ -60,6 +68,16 @@ pub enum Command {
     Listen(listen::Args),
     /// Writes one record to a topic of the configured Kafka
     Trigger(trigger::Args),
+    /// Works on the subscriptions of a running daemon
+    Subscription(subscription::Args),
+    /// Works on deliveries that a running daemon has given up
+    DeadLetter(dead_letter::Args),
+    /// Works on records that a running daemon did not understand
+    Quarantine(quarantine::Args),
+    /// Sends again what Kafka still holds, by a running daemon
+    Replay(replay::Args),
+    /// Shows how a running daemon is: partitions, lanes, what it holds
+    Status(status::Args),
     /// Works on the store of a daemon that is stopped
     Store(store::Args),
     /// Prints completions for a shell
@@ -99,6 +117,11 @@ async fn act(args: Args, output: Output) -> anyhow::Result<Exit> {
         Command::Map(args) => map::run(args, common, output).await,
         Command::Trigger(args) => trigger::run(args, common, output).await,
         Command::Listen(args) => listen::run(args, output).await,
+        Command::Subscription(args) => subscription::run(args, output).await,
+        Command::DeadLetter(args) => dead_letter::run(args, output).await,
+        Command::Quarantine(args) => quarantine::run(args, output).await,
+        Command::Replay(args) => replay::run(args, output).await,
+        Command::Status(args) => status::run(args, output).await,
         Command::Store(args) => store::run(args, common, output).await,
         Command::Completions(args) => completions::run(args, Args::command()),
     }
@@ -109,16 +132,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound_and_every_help_ends_with_an_example() {
+    fn the_command_line_is_sound_and_every_help_ends_with_an_example_that_can_be_typed() {
         let mut command = Args::command();
         command.build();
         command.clone().debug_assert();
-        for command in std::iter::once(&command).chain(command.get_subcommands()) {
-            let name = command.get_name();
-            if name != "help" {
-                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-                assert!(help.starts_with("Example:\n  hookline "), "{name}: {help}");
-            }
+        assert!(has_example(&command));
+        command.get_subcommands().for_each(every_example_can_be_typed);
+    }
+
+    fn has_example(command: &clap::Command) -> bool {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        help.starts_with("Example:\n  hookline ")
+    }
+
+    fn every_example_can_be_typed(command: &clap::Command) {
+        if command.get_name() == "help" {
+            return;
+        }
+        assert!(has_example(command), "{}", command.get_name());
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for line in help.lines().filter(|line| line.starts_with("  hookline ")) {
+            let words = line.split_whitespace().take_while(|word| *word != ">");
+            let parsed = Args::try_parse_from(words.map(|word| word.trim_matches('\'')));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+        command.get_subcommands().for_each(every_example_can_be_typed);
+    }
+
+    #[test]
+    fn what_is_removed_or_sent_again_must_be_said() {
+        for line in ["dead-letter purge", "dead-letter retry --dry-run", "quarantine drop", "quarantine retry"] {
+            assert!(Args::try_parse_from(format!("hookline {line}").split(' ')).is_err(), "{line}");
+        }
+        for line in ["dead-letter purge x --all", "quarantine drop x --topic t", "quarantine retry --all --reason map"]
+        {
+            assert!(Args::try_parse_from(format!("hookline {line}").split(' ')).is_err(), "{line}");
+        }
+        for line in ["dead-letter purge --all", "quarantine drop x", "quarantine retry --topic t --reason map"] {
+            assert!(Args::try_parse_from(format!("hookline {line}").split(' ')).is_ok(), "{line}");
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Longer would hold the commit, and bring as many twins after a kill.
 const SETTLE_WITHIN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
-/// Smaller would not hold one large event.
+/// Smaller would not hold one large event; the same for dead letters.
 const LEDGER_BUDGET: RangeInclusive<u64> = 1 << 20..=1 << 40;
 
 /// Failures in a row that open a breaker.
@@ -43,6 +43,9 @@ pub(crate) fn read(field: Option<Field<'_>>, reading: &mut Reading) -> DeliveryS
     }
     if let Some(field) = fields.optional("ledger_budget") {
         put(&mut settings.ledger_budget, field.size(LEDGER_BUDGET, &mut reading.problems));
+    }
+    if let Some(field) = fields.optional("dead_letter_budget") {
+        put(&mut settings.dead_letter_budget, field.size(LEDGER_BUDGET, &mut reading.problems));
     }
     if let Some(field) = fields.optional("retry") {
         let node = reading.typed(field.node);

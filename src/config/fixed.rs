@@ -5,6 +5,7 @@ use crate::config::log::LogFormat;
 use crate::egress::settings::EgressSettings;
 use crate::intake::settings::IntakeSettings;
 use crate::kafka::settings::KafkaSettings;
+use crate::quarantine::settings::QuarantineSettings;
 use crate::registry::settings::RegistrySettings;
 use crate::store::settings::StoreSettings;
 use crate::web::settings::{ApiSettings, MetricsSettings};
@@ -16,6 +17,7 @@ pub struct Fixed {
     pub(crate) kafka: KafkaSettings,
     pub(crate) store: StoreSettings,
     pub(crate) limits: IntakeSettings,
+    pub(crate) quarantine: QuarantineSettings,
     pub(crate) scans: usize,
     pub(crate) egress: EgressSettings,
     pub(crate) registry: Option<RegistrySettings>,
@@ -49,6 +51,7 @@ impl Fixed {
                 self.limits.open_records_per_partition != other.limits.open_records_per_partition,
             ),
             ("schema_registry", self.registry != other.registry),
+            ("limits.quarantine", self.quarantine != other.quarantine),
             ("limits.catch_up_scans", self.scans != other.scans),
             ("egress.allow_http", self.egress.allow_http != other.egress.allow_http),
             ("egress.ports", self.egress.ports != other.egress.ports),

@@ -2,6 +2,7 @@
 
 use crate::config::reading::{Reading, put};
 use crate::intake::settings::IntakeSettings;
+use crate::quarantine::settings::QuarantineSettings;
 use crate::yaml::fields::Field;
 use std::ops::RangeInclusive;
 
@@ -17,6 +18,9 @@ const LANE_QUEUE: RangeInclusive<u64> = 1..=100_000;
 /// How many partitions may be read again at the same time.
 const SCANS: RangeInclusive<u64> = 1..=64;
 
+/// What records may take that were not understood; the least holds one of the default size.
+const QUARANTINE: RangeInclusive<u64> = 1 << 20..=1 << 40;
+
 /// What this section says.
 pub(crate) struct Limits {
     /// The bounds of intake.
@@ -25,11 +29,16 @@ pub(crate) struct Limits {
     pub(crate) queue: Option<usize>,
     /// Scans at the same time.
     pub(crate) scans: usize,
+    /// The bound of the quarantine.
+    pub(crate) quarantine: QuarantineSettings,
 }
 
 pub(crate) fn read(field: Option<Field<'_>>, reading: &mut Reading) -> Limits {
     let (mut settings, mut queue, mut scans) = (IntakeSettings::default(), None, 2);
-    let Some(mut fields) = reading.section(field.clone()) else { return Limits { intake: settings, queue, scans } };
+    let mut quarantine = QuarantineSettings::default();
+    let Some(mut fields) = reading.section(field.clone()) else {
+        return Limits { intake: settings, queue, scans, quarantine };
+    };
     if let Some(field) = fields.optional("bytes_in_flight") {
         put(&mut settings.bytes_in_flight, field.size(BYTES_IN_FLIGHT, &mut reading.problems));
     }
@@ -46,6 +55,9 @@ pub(crate) fn read(field: Option<Field<'_>>, reading: &mut Reading) -> Limits {
     if let Some(field) = fields.optional("catch_up_scans") {
         put(&mut scans, reading.integer(&field, SCANS).and_then(|n| usize::try_from(n).ok()));
     }
+    if let Some(field) = fields.optional("quarantine") {
+        put(&mut quarantine.bytes, field.size(QUARANTINE, &mut reading.problems));
+    }
     fields.finish(&mut reading.problems);
     if settings.event_bytes > settings.bytes_in_flight
         && let Some(field) = field
@@ -53,5 +65,5 @@ pub(crate) fn read(field: Option<Field<'_>>, reading: &mut Reading) -> Limits {
         let what = "event_bytes is larger than bytes_in_flight";
         field.problem(&mut reading.problems, what, "Such an event would never be admitted; raise bytes_in_flight");
     }
-    Limits { intake: settings, queue, scans }
+    Limits { intake: settings, queue, scans, quarantine }
 }

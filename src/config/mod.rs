@@ -43,6 +43,7 @@ use crate::map::Mappings;
 use crate::map::mapping::TopicSelector;
 use crate::model::problem::Place;
 use crate::model::subscription::Subscription;
+use crate::quarantine::settings::QuarantineSettings;
 use crate::registry::settings::RegistrySettings;
 use crate::store::settings::StoreSettings;
 use crate::web::settings::{ApiSettings, MetricsSettings};
@@ -80,6 +81,8 @@ pub struct Config {
     pub delivery: DeliverySettings,
     /// What may be open at once.
     pub limits: IntakeSettings,
+    /// What records may take that were not understood (`limits.quarantine`).
+    pub quarantine: QuarantineSettings,
     /// How many scans read the past at the same time (`limits.catch_up_scans`).
     pub scans: usize,
     /// What may be called.
@@ -115,6 +118,7 @@ impl Config {
             kafka,
             store,
             limits,
+            quarantine,
             scans,
             egress,
             registry,
@@ -133,6 +137,7 @@ impl Config {
             kafka: kafka.clone(),
             store: store.clone(),
             limits: limits.clone(),
+            quarantine: *quarantine,
             scans: *scans,
             egress: egress.clone(),
             registry: registry.clone(),
@@ -192,7 +197,7 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     let named = mapping_paths(top.optional("mappings"), &tree.place, reading);
     let store = store::read(top.optional("store"), reading);
     let mut delivery = delivery::read(top.optional("delivery"), reading);
-    let Limits { intake: limits, queue, scans } = limits::read(top.optional("limits"), reading);
+    let Limits { intake: limits, queue, scans, quarantine } = limits::read(top.optional("limits"), reading);
     put(&mut delivery.queue, queue);
     let egress = egress::read(top.optional("egress"), reading);
     let api = api::read(top.optional("api"), reading);
@@ -217,6 +222,7 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
         store,
         delivery,
         limits,
+        quarantine,
         scans,
         egress,
         api,
@@ -325,6 +331,7 @@ mod tests {
         assert_eq!(config.store, StoreSettings::default());
         assert_eq!(config.delivery, DeliverySettings::default());
         assert_eq!((config.limits, config.scans), (IntakeSettings::default(), 2));
+        assert_eq!(config.quarantine, QuarantineSettings::default());
         assert_eq!(config.egress, EgressSettings::default());
         assert_eq!(config.api, ApiSettings::default());
         assert_eq!(config.metrics, MetricsSettings::default());
@@ -338,11 +345,11 @@ mod tests {
         let known = "kafka.brokers kafka.group kafka.start kafka.properties schema_registry.url schema_registry.username \
             schema_registry.password schema_registry.token schema_registry.ca_file schema_registry.cache topics mappings \
             subscriptions secrets store.path store.cache store.min_free store.encryption_keys delivery.timeout \
-            delivery.concurrency delivery.settle_within delivery.on_blocked delivery.ledger_budget \
+            delivery.concurrency delivery.settle_within delivery.on_blocked delivery.ledger_budget delivery.dead_letter_budget \
             delivery.retry.schedule delivery.retry.max_age delivery.retry.jitter delivery.breaker.consecutive \
             delivery.breaker.ratio delivery.breaker.window delivery.breaker.min_calls delivery.breaker.probe.min \
             delivery.breaker.probe.max delivery.disable_after limits.bytes_in_flight limits.open_records_per_partition \
-            limits.event_bytes limits.catch_up_scans limits.lane_queue egress.allow_http egress.ports egress.allow \
+            limits.event_bytes limits.catch_up_scans limits.lane_queue limits.quarantine egress.allow_http egress.ports egress.allow \
             egress.deny egress.nat64 egress.proxy egress.ca_file egress.min_tls api.listen api.tokens api.console \
             metrics.listen metrics.per_subscription log.format log.level log.deliveries.keep log.deliveries.max \
             tracing.otlp tracing.sample shutdown.grace cluster.replicate cluster.topic_prefix \
@@ -376,8 +383,8 @@ kafka: {{ brokers: 'a:1,b:2', group: g, start: earliest, properties: {{ session.
 schema_registry: {{ url: 'http://a:8081, https://b/c', username: me, password: '${{env:SECRET}}', cache: 20 }}
 topics: {{ '/logs.*/': {{ format: text }}, logs.raw: {{ format: bytes }}, a: {{ format: avro }}, b: {{ format: protobuf, schema_file: a.proto, message: shop.Order }}, c: {{ format: avro, schema_file: a.avsc }} }}
 store: {{ path: /var/x, cache: 1MiB, min_free: 5MB, encryption_keys: ['{KEY}'] }}
-delivery: {{ timeout: 1s, concurrency: 1000, settle_within: 60s, ledger_budget: 1GiB, on_blocked: dead_letter, disable_after: 0, breaker: {{ consecutive: 3, ratio: 0.25, window: 5m, min_calls: 1, probe: {{ min: 2s, max: 1m }} }}, retry: {{ schedule: [200ms], max_age: 1h, jitter: 0 }} }}
-limits: {{ bytes_in_flight: 1MiB, open_records_per_partition: 1, event_bytes: 1KiB, lane_queue: 5, catch_up_scans: 7 }}
+delivery: {{ timeout: 1s, concurrency: 1000, settle_within: 60s, ledger_budget: 1GiB, dead_letter_budget: 2MiB, on_blocked: dead_letter, disable_after: 0, breaker: {{ consecutive: 3, ratio: 0.25, window: 5m, min_calls: 1, probe: {{ min: 2s, max: 1m }} }}, retry: {{ schedule: [200ms], max_age: 1h, jitter: 0 }} }}
+limits: {{ bytes_in_flight: 1MiB, open_records_per_partition: 1, event_bytes: 1KiB, lane_queue: 5, catch_up_scans: 7, quarantine: 3MiB }}
 egress: {{ allow_http: true, ports: [443, 8443], allow: [10.0.0.0/8, Hooks.local], deny: [1.1.1.1], nat64: true, min_tls: '1.3' }}
 api: {{ listen: '0.0.0.0:80', tokens: [{{ name: ops, token: 0123456789abcdef, scope: 'tenant:m-1' }}] }}
 metrics: {{ listen: '[::1]:9' }}
@@ -403,6 +410,7 @@ shutdown: {{ grace: 10m }}
         assert_eq!((config.store.min_free, config.store.encryption_keys[0].expose()), (5_000_000, KEY));
         assert_eq!((config.delivery.timeout, config.delivery.concurrency), (Duration::from_secs(1), 1000));
         assert_eq!((config.delivery.queue, config.delivery.ledger_budget), (5, 1 << 30));
+        assert_eq!((config.delivery.dead_letter_budget, config.quarantine.bytes), (2 << 20, 3 << 20));
         assert_eq!((config.delivery.on_blocked, config.delivery.disable_after), (OnBlocked::DeadLetter, None));
         let seconds = Duration::from_secs;
         let (probe_min, probe_max) = (seconds(2), seconds(60));
@@ -510,6 +518,8 @@ shutdown: {{ grace: 10m }}
             ("delivery: { disable_after: 91d }", "1:28: delivery.disable_after: 91d is out of range"),
             ("limits: { catch_up_scans: 0 }", "1:27: limits.catch_up_scans: 0 is out of range. It may be 1 to 64"),
             ("limits: { lane_queue: 0 }", "1:23: limits.lane_queue: 0 is out of range"),
+            ("limits: { quarantine: 1KiB }", "1:23: limits.quarantine: 1KiB is out of range. It may be 1MiB to 1TiB"),
+            ("delivery: { dead_letter_budget: 1 }", "1:33: delivery.dead_letter_budget: "),
             ("egress: { allow_http: yes }", "1:23: egress.allow_http: must be a boolean, not `yes`"),
             ("egress: { ports: [] }", "1:18: egress.ports: nothing could be called"),
             ("egress: { ports: [0] }", "1:19: egress.ports[0]: 0 is out of range. It may be 1 to 65535"),

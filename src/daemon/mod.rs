@@ -30,6 +30,8 @@ use crate::metrics::Metrics;
 use crate::model::schema::SchemaText;
 use crate::pipeline::Pipeline;
 use crate::progress::partitions::Partitions;
+use crate::quarantine::Quarantine;
+use crate::quarantine::settings::QuarantineSettings;
 use crate::registry::client::Registry;
 use crate::registry::desk::Desk;
 use crate::registry::settings::RegistrySettings;
@@ -42,8 +44,9 @@ use crate::store::space::Space;
 use crate::subscriptions::Directory;
 use crate::subscriptions::cell::Hands;
 use crate::subscriptions::declared::Wanted;
-use crate::web;
 use crate::web::reload::{Asked, Reloads};
+use crate::web::state::State;
+use crate::web::{self, Listeners};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,6 +88,7 @@ struct Shared {
     pipeline: Arc<ArcSwap<Pipeline>>,
     directory: Arc<Directory>,
     desk: Arc<Desk>,
+    quarantine: Arc<Quarantine>,
     partitions: Arc<Partitions>,
     board: Board,
     shutdown: Shutdown,
@@ -108,6 +112,7 @@ pub async fn start(config: Config, origin: Origin, shutdown: Shutdown) -> Result
     let (fixed, reads) = (config.fixed(), config.reads);
     let store = open(config.store, metrics.clone()).await?;
     let hands = Arc::new(Hands::new(store.clone(), Arc::clone(&partitions), metrics.clone()));
+    let quarantine = quarantine((store.clone(), metrics.clone()), config.quarantine).await?;
     let (guard, transport) = (Guard::new(config.egress.clone()), HttpTransport::new(&config.egress)?);
     let (defaults, loading) = (config.delivery.clone(), Arc::clone(&hands));
     let directory = blocking(move || Ok::<_, DaemonError>(Directory::load(loading, defaults)?)).await?;
@@ -123,9 +128,8 @@ pub async fn start(config: Config, origin: Origin, shutdown: Shutdown) -> Result
     let declaring = Declaring { directory: &directory, kafka: &kafka, file: &origin.file };
     declaring.begin(&wanted, &rules, &shutdown).await?;
     let pipeline = Arc::new(ArcSwap::new(rules));
-    let shared = Shared { kafka, pipeline, directory, desk, partitions, board, shutdown };
+    let shared = Shared { kafka, pipeline, directory, desk, quarantine, partitions, board, shutdown };
     let (reloads, asked) = Reloads::new();
-    let (api, ops) = (listeners.api, listeners.ops);
     let (state, reloader) = (shared.state((guard, transport), reloads), shared.reloader(origin, asked, (fixed, reads)));
     let drain = (config.grace / 2).min(DRAIN);
     let (intake, catchup) = (shared.intake(config.limits, drain), shared.catchup(config.scans));
@@ -133,25 +137,15 @@ pub async fn start(config: Config, origin: Origin, shutdown: Shutdown) -> Result
     let house = House { board, directory, dispatch, store, shutdown, drain };
     let loops =
         Loops { intake: thread("intake", move || intake.run(&kafka))?, catchup: thread("catchup", || catchup.run())? };
-    let serving = Shutdown::default();
-    let mut tasks = JoinSet::new();
-    let web = listeners.serve(state, serving.clone());
-    tasks.spawn(async move { Ok(web.await?) });
-    tasks.spawn(house.keep_time());
-    tasks.spawn(look_schemas_up(desk, schemas, serving.clone()));
-    tasks.spawn(house.disable_on_demand(serving.clone()));
-    tasks.spawn(house.reload(reloader));
-    #[allow(clippy::disallowed_methods, reason = "`Running::join` is awaited by who started the daemon")]
-    let join = tokio::spawn(house.live(loops, tasks, serving));
-    Ok(Running { api, ops, join })
+    Ok(house.begin(loops, (listeners, state), (reloader, desk, schemas)))
 }
 
 // === impl Shared ===
 
 impl Shared {
-    fn state(&self, (guard, transport): (Guard, HttpTransport), reloads: Reloads) -> web::state::State {
+    fn state(&self, (guard, transport): (Guard, HttpTransport), reloads: Reloads) -> State {
         let hands = self.directory.hands();
-        web::state::State {
+        State {
             transport,
             kafka: self.kafka.clone(),
             pipeline: Arc::clone(&self.pipeline),
@@ -159,6 +153,8 @@ impl Shared {
             store: hands.store.clone(),
             board: self.board.clone(),
             metrics: hands.metrics.clone(),
+            desk: Arc::clone(&self.desk),
+            quarantine: Arc::clone(&self.quarantine),
             guard,
             reloads,
         }
@@ -184,6 +180,7 @@ impl Shared {
             pipeline: Arc::clone(&self.pipeline),
             directory: Arc::clone(&self.directory),
             desk: Arc::clone(&self.desk),
+            quarantine: Arc::clone(&self.quarantine),
             board: self.board.clone(),
             shutdown: self.shutdown.clone(),
             scans,
@@ -195,6 +192,7 @@ impl Shared {
             pipeline: Arc::clone(&self.pipeline),
             directory: Arc::clone(&self.directory),
             desk: Arc::clone(&self.desk),
+            quarantine: Arc::clone(&self.quarantine),
             partitions: Arc::clone(&self.partitions),
             board: self.board.clone(),
             shutdown: self.shutdown.clone(),
@@ -231,6 +229,14 @@ async fn open(settings: StoreSettings, metrics: Metrics) -> Result<Store, Daemon
     blocking(move || Ok::<_, DaemonError>(Store::open(&settings, flushed)?)).await
 }
 
+/// Weighs the quarantine.
+async fn quarantine(
+    (store, metrics): (Store, Metrics),
+    settings: QuarantineSettings,
+) -> Result<Arc<Quarantine>, DaemonError> {
+    blocking(move || Ok::<_, DaemonError>(Arc::new(Quarantine::open(store, metrics, settings)?))).await
+}
+
 /// The loops that have threads of their own, until they end.
 struct Loops {
     intake: oneshot::Receiver<Result<(), IntakeError>>,
@@ -240,6 +246,26 @@ struct Loops {
 // === impl House ===
 
 impl House {
+    /// Lets requests in, and runs.
+    fn begin(
+        self,
+        loops: Loops,
+        (listeners, state): (Listeners, State),
+        (reloader, desk, schemas): (Reloader, Arc<Desk>, Arc<Schemas>),
+    ) -> Running {
+        let (api, ops, serving) = (listeners.api, listeners.ops, Shutdown::default());
+        let mut tasks = JoinSet::new();
+        let web = listeners.serve(state, serving.clone());
+        tasks.spawn(async move { Ok(web.await?) });
+        tasks.spawn(self.keep_time());
+        tasks.spawn(look_schemas_up(desk, schemas, serving.clone()));
+        tasks.spawn(self.disable_on_demand(serving.clone()));
+        tasks.spawn(self.reload(reloader));
+        #[allow(clippy::disallowed_methods, reason = "`Running::join` is awaited by who started the daemon")]
+        let join = tokio::spawn(self.live(loops, tasks, serving));
+        Running { api, ops, join }
+    }
+
     /// Runs until the stop or until a part cannot go on, then stops everything in order.
     async fn live(
         self,

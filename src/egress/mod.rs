@@ -13,4 +13,5 @@ pub mod guard;
 pub mod inquiry;
 pub mod lookup;
 pub mod resolver;
+pub mod service;
 pub mod settings;

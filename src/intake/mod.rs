@@ -15,7 +15,7 @@ pub mod settings;
 use crate::intake::commit::Commits;
 use crate::intake::health::AWAY;
 use crate::intake::keeper::Keeper;
-use crate::intake::partition::{Admit, Held};
+use crate::intake::partition::{Admit, Stopped};
 use crate::intake::settings::IntakeSettings;
 use crate::kafka::group::{Group, GroupError, Polled};
 use crate::kafka::settings::KafkaSettings;
@@ -23,6 +23,7 @@ use crate::model::record::{Record, TopicPartition};
 use crate::pipeline::Pipeline;
 use crate::progress::gate::{Gate, Reason, Resume};
 use crate::progress::partitions::Partitions;
+use crate::quarantine::Quarantine;
 use crate::registry::desk::Desk;
 use crate::runtime::clock;
 use crate::runtime::fault;
@@ -30,6 +31,7 @@ use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::{Board, Health};
 use crate::store::space::Space;
 use crate::subscriptions::Directory;
+use crate::subscriptions::bounds::{self, Ledgers};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -59,6 +61,8 @@ pub struct Intake {
     pub shutdown: Shutdown,
     /// Its bounds.
     pub settings: IntakeSettings,
+    /// Where records go that are not understood.
+    pub quarantine: Arc<Quarantine>,
     /// How long a drain may take when partitions go.
     pub drain: Duration,
 }
@@ -77,9 +81,10 @@ struct Loop {
     admit: Admit,
     commits: Commits,
     gate: Gate,
-    /// Records of partitions that wait for a schema, that their mapping stopped, or that no mapping reads any more, in order.
+    /// Records of partitions that are stopped at one of theirs, or that no mapping reads any more, in order.
     held: HashMap<TopicPartition, VecDeque<Record>>,
     paused: BTreeMap<TopicPartition, Reason>,
+    ledgers: Ledgers,
     topics: BTreeSet<String>,
     looked: Option<Instant>,
     /// The rules by which topics were last looked for.
@@ -109,9 +114,13 @@ impl Intake {
         };
         let group = Group::new(kafka, &commits.instance(), Arc::new(keeper))?;
         let gate = Gate { bytes: self.settings.bytes_in_flight, records: self.settings.open_records_per_partition };
-        let pipeline = Arc::clone(&self.pipeline);
-        let (directory, partitions) = (Arc::clone(&self.directory), Arc::clone(&self.partitions));
-        let admit = Admit { pipeline, directory, partitions, desk: Arc::clone(&self.desk) };
+        let admit = Admit {
+            pipeline: Arc::clone(&self.pipeline),
+            directory: Arc::clone(&self.directory),
+            partitions: Arc::clone(&self.partitions),
+            desk: Arc::clone(&self.desk),
+            quarantine: Arc::clone(&self.quarantine),
+        };
         let now = Instant::now();
         let mut running = Loop {
             group,
@@ -120,6 +129,7 @@ impl Intake {
             gate,
             held: HashMap::new(),
             paused: BTreeMap::new(),
+            ledgers: Ledgers::default(),
             topics: BTreeSet::new(),
             looked: None,
             rules: self.pipeline.load_full(),
@@ -201,11 +211,16 @@ impl Loop {
         }
         let open_bytes = self.parts.partitions.bytes();
         let shut = match self.admit.record(record) {
-            Some(Held { record, reason }) => {
+            Err(stopped) => {
+                let Stopped { record, reason, why } = *stopped;
+                if let Some(why) = why {
+                    error!(topic = %at.topic, partition = at.partition, offset = record.origin.offset,
+                        "the partition waits at this record: {why}");
+                }
                 self.held.entry(at.clone()).or_default().push_back(record);
                 Some(reason)
             }
-            None => self.parts.partitions.with(&at, |progress| self.gate.shut(progress, open_bytes)).flatten(),
+            Ok(()) => self.parts.partitions.with(&at, |progress| self.gate.shut(progress, open_bytes)).flatten(),
         };
         if let Some(reason) = shut {
             self.pause(at, reason);
@@ -229,9 +244,9 @@ impl Loop {
                     held.push_front(first);
                     break;
                 }
-                if let Some(Held { record, reason }) = self.admit.record(first) {
-                    held.push_front(record);
-                    self.paused.insert(at.clone(), reason);
+                if let Err(stopped) = self.admit.record(first) {
+                    self.paused.insert(at.clone(), stopped.reason);
+                    held.push_front(stopped.record);
                     break;
                 }
             }
@@ -254,17 +269,14 @@ impl Loop {
         fault::point("open.done");
     }
 
-    /// With three quarters of the bytes open, the lane that queues most gives back its share (P6).
-    fn shed(&self, open_bytes: u64) {
-        if open_bytes < self.gate.bytes - self.gate.bytes / 4 {
-            return;
-        }
+    /// What all lanes hold together is bounded: the one that holds most gives way (P6).
+    fn bound_lanes(&mut self, open_bytes: u64) {
         let snapshot = self.parts.directory.snapshot();
-        let queued = snapshot.iter().map(|entry| (entry.cell.act(|lane, _| lane.queued_bytes()), entry));
-        if let Some((bytes, entry)) = queued.max_by_key(|(bytes, _)| *bytes).filter(|(bytes, _)| *bytes > 0) {
-            info!(subscription = %entry.subscription.id, bytes, "memory is short: what is queued for it is read again later");
-            entry.cell.act(|lane, turn| lane.shed(turn));
+        let cells = || snapshot.iter().map(|entry| &entry.cell);
+        if open_bytes >= self.gate.bytes - self.gate.bytes / 4 {
+            bounds::shed(cells());
         }
+        self.ledgers.look(self.parts.directory.hands().ledger_rows(), cells);
     }
 
     /// Pauses and resumes as budgets, ledgers and the store say.
@@ -280,11 +292,11 @@ impl Loop {
         }
         let store_full = self.parts.directory.hands().store.space() == Space::Hard;
         let open_bytes = self.parts.partitions.bytes();
+        self.bound_lanes(open_bytes);
         let may = |at: &TopicPartition| {
             let resume = self.parts.partitions.with(at, |progress| self.gate.may_resume(progress, open_bytes));
             !store_full && !self.held.contains_key(at) && resume == Some(Resume::Yes)
         };
-        self.shed(open_bytes);
         let free = self.paused.keys().filter(|at| may(at)).cloned().collect::<Vec<_>>();
         if free.is_empty() {
             return;

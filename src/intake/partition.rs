@@ -1,22 +1,23 @@
 //! One record's way from the log to the lanes: pass it through the rules, admit it, offer what it became.
 //!
 //! What a record becomes is open until its deliveries settle and its quarantine rows are durable. A lane takes
-//! whatever it is offered: what finds no room in it is left to its cursor, and read again later.
+//! whatever it is offered: what finds no room in it is left to its cursor, and read again later. A record that cannot
+//! go on is given back whole, before anything came of it.
 
 use crate::decode;
-use crate::lane::signal::Group;
+use crate::lane::signal::{Group, PlaceKey};
 use crate::model::delivery::Ticket;
 use crate::model::event::Emitted;
-use crate::model::quarantine::{Fault, Quarantined};
-use crate::model::record::Record;
+use crate::model::quarantine::{Fault, Owed};
+use crate::model::record::{Origin, Record};
 use crate::pipeline::{Passage, Pipeline};
 use crate::progress::gate::Reason;
 use crate::progress::partition::{Admission, Admitted};
 use crate::progress::partitions::Partitions;
+use crate::quarantine::Quarantine;
 use crate::registry::desk::{Desk, Said};
 use crate::runtime::clock;
 use crate::runtime::fault;
-use crate::store::batch::Batch;
 use crate::subscriptions::Directory;
 use crate::subscriptions::cell::Hands;
 use crate::subscriptions::snapshot;
@@ -30,21 +31,26 @@ pub(crate) struct Admit {
     pub(crate) directory: Arc<Directory>,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) desk: Arc<Desk>,
+    pub(crate) quarantine: Arc<Quarantine>,
 }
 
-/// A record that cannot be admitted yet, and why.
-pub(crate) struct Held {
+/// A record that cannot go on now, and its partition with it.
+pub(crate) struct Stopped {
     pub(crate) record: Record,
     pub(crate) reason: Reason,
+    /// What stops it, a sentence for people; `None` where somebody else says so.
+    pub(crate) why: Option<String>,
 }
 
 // === impl Admit ===
 
 impl Admit {
-    /// Takes a record; gives it back when its schema is being looked up, its mapping stops the partition, or no mapping reads
-    /// its topic any more: then the partition is about to go, and what is not admitted is read when somebody asks for
-    /// it again.
-    pub(crate) fn record(&self, record: Record) -> Option<Held> {
+    /// Takes a record.
+    ///
+    /// # Errors
+    /// It comes back: its mapping stops the partition, its schema is being looked up, it belongs into a quarantine that
+    /// has no room, or no mapping reads its topic any more: then the partition is about to go.
+    pub(crate) fn record(&self, record: Record) -> Result<(), Box<Stopped>> {
         let passed = self.directory.in_force(|snapshot| {
             let pipeline = self.pipeline.load();
             let passage = pipeline.pass(&record);
@@ -53,21 +59,20 @@ impl Admit {
             let read = !passage.events.is_empty() || pipeline.reads(&record.origin.topic);
             read.then_some((passage, groups))
         });
-        let Some((mut passage, groups)) = passed else { return Some(Held { record, reason: Reason::Store }) };
+        let Some((mut passage, groups)) = passed else {
+            return Err(Box::new(Stopped { record, reason: Reason::Store, why: None }));
+        };
         if let Some(schema) = passage.absent {
             match self.desk.ask(schema, clock::now()) {
-                Said::Wait => return Some(Held { record, reason: Reason::Registry }),
+                Said::Wait => return Err(Box::new(Stopped { record, reason: Reason::Registry, why: None })),
                 Said::Nothing(why) => passage.faults.push(decode::fault(why)),
             }
         }
-        if let Some(fault) = passage.stop {
-            let origin = &record.origin;
-            error!(topic = %origin.topic, partition = origin.partition, offset = origin.offset, mapping = fault.mapping,
-                field = fault.field, "the partition stops, as its mapping asks (on_error: stop): {}", fault.detail);
-            return Some(Held { record, reason: Reason::Store });
+        if let Some((reason, why)) = self.stops(&record, &passage) {
+            return Err(Box::new(Stopped { record, reason, why: Some(why) }));
         }
         self.admit(record, (passage, groups));
-        None
+        Ok(())
     }
 
     fn admit(&self, record: Record, (passage, groups): (Passage, Vec<snapshot::Group>)) {
@@ -96,8 +101,8 @@ impl Admit {
         for fault in passage.dropped {
             warn!(offset = ticket.offset, mapping = fault.mapping, "dropped, as its mapping asks: {}", fault.detail);
         }
-        for fault in passage.faults {
-            self.quarantine(record.clone(), fault, ticket.clone());
+        if !passage.faults.is_empty() {
+            self.quarantine(&record, passage.faults, &ticket);
         }
         for group in groups {
             let snapshot::Group { cell, events } = group;
@@ -108,19 +113,40 @@ impl Admit {
         fault::point("admit.after");
     }
 
+    /// Why a record cannot go on, if so.
+    fn stops(&self, record: &Record, passage: &Passage) -> Option<(Reason, String)> {
+        if let Some(Fault { mapping, field, detail, .. }) = &passage.stop {
+            let (mapping, field) = (mapping.as_deref().unwrap_or_default(), field.as_deref().unwrap_or_default());
+            let why = format!("mapping {mapping} stops it (on_error: stop) at {field}: {detail}");
+            return Some((Reason::Store, why));
+        }
+        let fault = passage.faults.first()?;
+        match self.quarantine.has_room(record, &passage.faults) {
+            Ok(true) => None,
+            Ok(false) => {
+                let what = "the quarantine is full (limits.quarantine): send its records again or remove them";
+                Some((Reason::Quarantine, format!("{what}. This one: {}", fault.detail)))
+            }
+            Err(error) => Some((Reason::Store, format!("the quarantine cannot be read: {error}"))),
+        }
+    }
+
+    /// It is owed to all that are live; to those who are behind their readers bring it.
+    ///
     /// INVARIANT (P7): a record that was not understood is durable before its offset may be committed.
-    fn quarantine(&self, record: Record, fault: Fault, ticket: Ticket) {
-        let hands = self.directory.hands();
-        hands.metrics.records_quarantined(&record.origin.topic, fault.reason);
-        warn!(topic = %record.origin.topic, partition = record.origin.partition, offset = record.origin.offset,
-            mapping = fault.mapping, field = fault.field, "quarantined: {}", fault.detail);
-        let mut batch = Batch::new();
-        batch.quarantine(&Quarantined { record, at: clock::now(), fault });
-        let partitions = Arc::clone(&self.partitions);
-        hands.store.submit(batch, move |result| match result {
-            Ok(()) => partitions.settle(&ticket),
-            Err(error) => error!(offset = ticket.offset, %error, "a record could not be quarantined"),
-        });
+    fn quarantine(&self, record: &Record, faults: Vec<Fault>, ticket: &Ticket) {
+        let Origin { offset, .. } = record.origin;
+        let place = PlaceKey { at: ticket.at.clone(), stream: 0 };
+        let behind = self.directory.hands().readers.with_cursors().into_iter();
+        let behind = behind.filter(|cell| cell.act(|lane, _| lane.is_left_to_reader(&place, offset)));
+        let owed = Owed::to_live(clock::now(), behind.map(|cell| cell.sid).collect());
+        for fault in faults {
+            let (partitions, ticket) = (Arc::clone(&self.partitions), ticket.clone());
+            self.quarantine.keep(record, (fault, owed.clone()), move |result| match result {
+                Ok(()) => partitions.settle(&ticket),
+                Err(error) => error!(offset, %error, "a record could not be quarantined"),
+            });
+        }
     }
 }
 
@@ -145,7 +171,9 @@ mod tests {
     use crate::map::written::Rules;
     use crate::metrics::Metrics;
     use crate::model::problem::Problems;
+    use crate::model::quarantine::Filter;
     use crate::model::record::{Origin, TopicPartition};
+    use crate::quarantine::settings::QuarantineSettings;
     use crate::store::Store;
     use crate::store::settings::StoreSettings;
     use crate::yaml::reader;
@@ -166,7 +194,14 @@ mod tests {
         let directory = Directory::load(Arc::new(hands), DeliverySettings::default()).unwrap();
         let pipeline = Arc::new(ArcSwap::new(reading("t")));
         let desk = Arc::new(Desk::new(None));
-        let admit = Admit { pipeline: Arc::clone(&pipeline), directory, partitions: Arc::clone(&partitions), desk };
+        let quarantine = Quarantine::open(store.clone(), Metrics::new(), QuarantineSettings::default()).unwrap();
+        let admit = Admit {
+            pipeline: Arc::clone(&pipeline),
+            directory,
+            partitions: Arc::clone(&partitions),
+            desk,
+            quarantine: Arc::new(quarantine),
+        };
         let at = TopicPartition { topic: "t".into(), partition: 0 };
         partitions.open(&at, 0);
         let record = |offset, value: &'static str| {
@@ -174,15 +209,18 @@ mod tests {
             Record { origin, key: None, headers: Vec::new(), value: Some(value.into()) }
         };
         let position = || partitions.with(&at, |progress| progress.position()).unwrap();
-        assert!(admit.record(record(0, "{}")).is_none());
+        assert!(admit.record(record(0, "{}")).is_ok());
         pipeline.store(reading("other"));
         for value in ["{}", "{"] {
-            assert!(admit.record(record(1, value)).is_some());
+            assert!(admit.record(record(1, value)).is_err());
         }
         assert_eq!(position(), 1);
-        assert!(store.quarantined(None, 1).unwrap().is_empty(), "what nobody reads is not misunderstood either");
+        assert!(
+            store.quarantine_ids(&Filter::default(), None, 1).unwrap().is_empty(),
+            "what nobody reads is not misunderstood either"
+        );
         pipeline.store(reading("t"));
-        assert!(admit.record(record(1, "{}")).is_none());
+        assert!(admit.record(record(1, "{}")).is_ok());
         assert_eq!(position(), 2);
     }
 }

@@ -199,6 +199,7 @@ mod tests {
 
     use crate::lane::settings::{BreakerSettings, DeliverySettings};
     use crate::lane::signal::Joined;
+    use crate::model::weight::Weight;
 
     #[test]
     fn inv_13_what_is_out_for_settle_within_is_parked_while_its_attempt_goes_on() {
@@ -311,6 +312,19 @@ mod tests {
         solo.flush();
         solo.flush();
         assert_eq!(solo.cursor(), None, "there may never be another commit");
+    }
+
+    #[test]
+    fn what_retention_took_is_told_although_the_dead_letters_are_full() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
+        solo.act(|lane, turn| lane.letters_found(Weight { rows: 99, bytes: 1 << 40 }, turn));
+        assert_eq!(solo.lane.full(), Some("dead_letters"));
+        let before = solo.lane.counts().letters;
+        solo.act(|lane, turn| lane.overtaken(&main(), 20, turn));
+        assert!(
+            solo.changes().any(|change| matches!(change, Change::Lost(range) if (range.from, range.to) == (5, 20)))
+        );
+        assert_eq!(solo.lane.counts().letters, before, "and weighs nothing");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Whether a lane starts attempts, and how much it holds: what others ask of it.
 
+use crate::model::weight::Weight;
+
 /// Whether first attempts start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
@@ -26,7 +28,7 @@ pub enum Shut {
     DeadLettersFull,
     /// The endpoint fails; probes go out.
     Breaker,
-    /// The ledger is over its budget, until half of it is free; retries go on.
+    /// The ledger is over its budget, or all of them together are, until half of it is free; retries go on.
     LedgerFull,
 }
 
@@ -47,6 +49,8 @@ pub struct Counts {
     pub rows: usize,
     /// Bytes of ledger rows.
     pub bytes: u64,
+    /// Dead letters.
+    pub letters: Weight,
     /// Places that intake feeds.
     pub live: usize,
     /// Places at their cursor.

@@ -64,6 +64,18 @@ impl Lane {
         self.places.at(self.places.find(&key.at, key.stream)?).next()
     }
 
+    /// Whether a reader is still to bring the record at `offset` to this place; else intake has brought it, or the
+    /// reader has passed it.
+    #[must_use]
+    pub fn is_left_to_reader(&self, key: &PlaceKey, offset: i64) -> bool {
+        let Some(number) = self.places.find(&key.at, key.stream) else { return false };
+        match self.places.at(number).stand {
+            Stand::Live { .. } => false,
+            Stand::Behind { next } => next <= offset,
+            Stand::Joining { next, join, .. } => next <= offset && offset < join,
+        }
+    }
+
     /// The reader of this place failed: a join of it is called off.
     pub fn stranded(&mut self, key: &PlaceKey, turn: &mut Turn<'_>) {
         let Some(number) = self.places.find(&key.at, key.stream) else { return };

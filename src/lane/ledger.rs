@@ -7,6 +7,7 @@ use crate::lane::queue::Allowed;
 use crate::model::delivery::{LedgerHead, LedgerKey, Ticket};
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
+use crate::model::weight::ROW;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The index of one subscription's ledger.
@@ -18,6 +19,8 @@ pub(crate) struct Ledger {
     bytes: u64,
     budget: Budget,
     full: bool,
+    /// How many rows it may hold instead, while all ledgers together are full.
+    confined: Option<usize>,
     /// Partitions whose rows are not tried: they are about to go.
     barred: HashSet<TopicPartition>,
 }
@@ -94,7 +97,7 @@ pub(crate) enum Known {
 impl Ledger {
     pub(crate) fn new(budget: Budget) -> Self {
         let (rows, due, barred) = (HashMap::new(), BTreeSet::new(), HashSet::new());
-        Self { rows, due, bytes: 0, budget, full: false, barred }
+        Self { rows, due, bytes: 0, budget, full: false, confined: None, barred }
     }
 
     pub(crate) fn configure(&mut self, budget: Budget) {
@@ -235,10 +238,27 @@ impl Ledger {
         self.full
     }
 
+    /// It takes nothing more until half of what it holds now is gone: all ledgers together are full.
+    pub(crate) fn confine(&mut self) {
+        self.confined = Some(self.rows.len());
+    }
+
+    /// Whether it is full only because all ledgers together are.
+    pub(crate) fn is_confined(&self) -> bool {
+        self.confined.is_some()
+    }
+
     /// Judges again whether it is full; gives whether that changed.
     pub(crate) fn judge(&mut self) -> Judged {
-        let share = if self.full { 2 } else { 1 };
-        let over = self.bytes > self.budget.bytes / share || self.rows.len() > self.budget.rows / share as usize;
+        let rows = self.confined.map_or(self.budget.rows, |rows| rows.min(self.budget.rows));
+        let over = if self.full {
+            self.bytes > self.budget.bytes / 2 || self.rows.len() > rows / 2
+        } else {
+            self.confined.is_some() || self.bytes > self.budget.bytes || self.rows.len() > rows
+        };
+        if !over {
+            self.confined = None;
+        }
         match (std::mem::replace(&mut self.full, over), over) {
             (false, true) => Judged::Full,
             (true, false) => Judged::Free,
@@ -352,9 +372,6 @@ pub(crate) enum Judged {
     Full,
     Free,
 }
-
-/// What a row costs beside its body: about so many bytes of key and head.
-pub(crate) const ROW: u64 = 128;
 
 fn weight(head: &LedgerHead) -> u64 {
     ROW + u64::from(head.body_len)

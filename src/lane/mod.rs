@@ -20,6 +20,7 @@ mod flights;
 pub mod gate;
 mod join;
 mod ledger;
+mod letters;
 mod offer;
 mod operate;
 mod outcome;
@@ -71,6 +72,8 @@ mod tests {
             1 => Just(Step::Pause),
             2 => Just(Step::Resume),
             2 => Just(Step::Shed),
+            2 => Just(Step::Forget),
+            1 => Just(Step::Confine),
             1 => (p, 0..4i64, 1..5i64).prop_map(|(p, from, length)| Step::Replay(p, from, length)),
         ]
     }

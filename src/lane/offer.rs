@@ -5,7 +5,7 @@
 //! A reader's group that finds no room is not taken: the rider gets off.
 
 use crate::lane::gate::{Gate, Shut};
-use crate::lane::ledger::{Known, ROW};
+use crate::lane::ledger::Known;
 use crate::lane::place::{Cover, Need, Place, Stand};
 use crate::lane::queue::{Delivery, From, Spot};
 use crate::lane::signal::{Group, PlaceKey, Ride, Turn};
@@ -15,6 +15,7 @@ use crate::model::delivery::Ticket;
 use crate::model::event::Emitted;
 use crate::model::record::TopicPartition;
 use crate::model::subscription::Ordering;
+use crate::model::weight::ROW;
 use std::sync::Arc;
 
 /// A group that found no room, as it was.

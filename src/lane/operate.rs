@@ -10,6 +10,7 @@ use crate::lane::signal::{Effect, PlaceKey, Turn};
 use crate::lane::state::Lane;
 use crate::model::cursor::BehindReason;
 use crate::model::subscription::Ordering;
+use crate::model::weight::Weight;
 
 // === impl Lane ===
 
@@ -31,14 +32,21 @@ impl Lane {
         self.after(turn);
     }
 
-    /// The store has no room for more dead letters of this subscription.
-    pub fn dead_letters_full(&mut self, turn: &mut Turn<'_>) {
-        self.shut(Shut::DeadLettersFull, turn);
+    /// The store holds these dead letters of it, from before.
+    pub fn letters_found(&mut self, letters: Weight, turn: &mut Turn<'_>) {
+        self.letters.add(letters);
+        self.after(turn);
     }
 
-    /// It has room again.
-    pub fn dead_letters_free(&mut self, turn: &mut Turn<'_>) {
-        self.reasons.remove(Shut::DeadLettersFull);
+    /// Dead letters were removed, or are sent again.
+    pub fn letters_gone(&mut self, letters: Weight, turn: &mut Turn<'_>) {
+        self.letters.take(letters);
+        self.after(turn);
+    }
+
+    /// All ledgers together are full, and this one is the largest: the gate is shut until half of it is free.
+    pub fn confine(&mut self, turn: &mut Turn<'_>) {
+        self.ledger.confine();
         self.after(turn);
     }
 
@@ -111,6 +119,7 @@ impl Lane {
         self.rate.configure(settings.rate);
         self.breaker.configure(settings.breaker);
         self.ledger.configure(Budget { rows: settings.ledger_rows, bytes: settings.ledger_budget });
+        self.letters.configure(settings.letters());
         self.settings = settings;
     }
 
@@ -136,6 +145,7 @@ mod tests {
 
     use crate::lane::gate::Gate;
     use crate::lane::settings::BreakerSettings;
+    use crate::lane::signal::News;
 
     #[test]
     fn a_paused_lane_tries_nothing_and_goes_on_from_its_cursor() {
@@ -154,6 +164,60 @@ mod tests {
         solo.act(|lane, turn| lane.resume(turn));
         assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::Read)));
         assert_eq!((solo.lane.riders()[0].next, solo.starts()[0].1.clone()), (2, vec![1]));
+    }
+
+    #[test]
+    fn dead_letters_over_their_budget_shut_the_gate_until_a_quarter_of_them_is_gone() {
+        let breaker = BreakerSettings::default();
+        let mut solo = Solo::new(DeliverySettings { dead_letter_rows: 4, breaker, ..settings(Ordering::None, 0) });
+        let one = Weight::of(100);
+        for offset in 1..=5 {
+            assert_eq!(solo.lane.gate(), Gate::Open);
+            solo.offer(offset, &[0]);
+            let (attempt, _) = solo.starts()[0].clone();
+            solo.finish(attempt, status(415, Absent));
+            solo.lane.died(one); // as whoever encodes it does
+            solo.flush();
+        }
+        assert_eq!((solo.lane.gate(), solo.lane.full()), (Gate::Shut(Shut::DeadLettersFull), Some("dead_letters")));
+        assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::News(News::DeadLettersFull))));
+        solo.offer(6, &[0]);
+        solo.flush();
+        solo.wait(100_000);
+        assert!(solo.start().is_none() && solo.lane.riders().is_empty());
+        assert_eq!(solo.settled.len(), 6, "it holds nobody's commit");
+        solo.act(|lane, turn| lane.letters_gone(one, turn));
+        assert_eq!(solo.lane.gate(), Gate::Shut(Shut::DeadLettersFull), "or it would flutter");
+        solo.act(|lane, turn| lane.letters_gone(one, turn));
+        assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::News(News::DeadLettersFree))));
+        assert_eq!((solo.lane.gate(), solo.lane.full(), solo.lane.riders()[0].next), (Gate::Open, None, 6));
+        let bytes = DeliverySettings { dead_letter_budget: 500, ..settings(Ordering::None, 0) };
+        let mut solo = Solo::new(bytes);
+        solo.act(|lane, turn| lane.letters_found(Weight { rows: 1, bytes: 501 }, turn));
+        assert_eq!(solo.lane.gate(), Gate::Shut(Shut::DeadLettersFull), "from before the start, too");
+    }
+
+    #[test]
+    fn a_lane_that_gives_way_takes_nothing_more_until_half_of_its_rows_are_gone_while_retries_go_on() {
+        let breaker = BreakerSettings::default();
+        let settings = DeliverySettings { concurrency: 9, queue: 9, breaker, ..settings(Ordering::None, 0) };
+        let mut solo = Solo::new(settings);
+        (1..=3).for_each(|offset| solo.offer(offset, &[0]));
+        let out = (0..2).map(|_| solo.start().unwrap().attempt).collect::<Vec<_>>();
+        for attempt in out {
+            solo.finish(attempt, status(500, Absent));
+        }
+        solo.flush();
+        solo.act(|lane, turn| lane.confine(turn));
+        assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::News(News::LedgersFull))));
+        assert_eq!((solo.lane.gate(), solo.lane.full()), (Gate::Shut(Shut::LedgerFull), Some("ledgers")));
+        assert_eq!(solo.lane.queued(), 0, "what waited is behind its cursor");
+        solo.flush();
+        solo.wait(2_500);
+        let attempt = solo.start().unwrap().attempt;
+        solo.finish(attempt, status(200, Absent));
+        solo.flush();
+        assert_eq!((solo.lane.gate(), solo.lane.full(), solo.lane.rows()), (Gate::Open, None, 1));
     }
 
     #[test]

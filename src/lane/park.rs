@@ -5,6 +5,7 @@
 
 use crate::lane::breaker::Pass;
 use crate::lane::flights::{HasRow, Member};
+use crate::lane::gate::Shut;
 use crate::lane::ledger::{Birth, Judged, New};
 use crate::lane::place::{Cover, Stand, Stored};
 use crate::lane::queue::{Delivery, From};
@@ -135,13 +136,25 @@ impl Lane {
         }
     }
 
-    /// What follows from a change: a ledger that became full or free, rules of order that waited, a reader that
-    /// has work. The last thing in each call that changed something.
+    /// What follows from a change: a ledger or dead letters that became full or free, rules of order that waited, a
+    /// reader that has work. The last thing in each call that changed something.
     pub(crate) fn after(&mut self, turn: &mut Turn<'_>) {
+        match self.letters.judge() {
+            Judged::Same => {}
+            Judged::Full => {
+                self.reasons.add(Shut::DeadLettersFull);
+                turn.tell(News::DeadLettersFull);
+                self.shut_out(BehindReason::Full, turn);
+            }
+            Judged::Free => {
+                self.reasons.remove(Shut::DeadLettersFull);
+                turn.tell(News::DeadLettersFree);
+            }
+        }
         match self.ledger.judge() {
             Judged::Same => {}
             Judged::Full => {
-                turn.tell(News::LedgerFull);
+                turn.tell(if self.ledger.is_confined() { News::LedgersFull } else { News::LedgerFull });
                 let failing = self.breaker.pass() == Pass::None;
                 self.shut_out(if failing { BehindReason::Failing } else { BehindReason::Full }, turn);
             }

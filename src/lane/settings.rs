@@ -1,6 +1,7 @@
 //! What every lane goes by unless its subscription says otherwise (`delivery:` and `limits.lane_queue`).
 
 use crate::model::subscription::{Batching, OnBlocked, Ordering, Retry};
+use crate::model::weight::Weight;
 use std::time::Duration;
 
 /// The defaults of every subscription.
@@ -14,12 +15,16 @@ pub struct DeliverySettings {
     pub settle_within: Duration,
     /// Bytes the ledger may hold for one subscription; at least 1 MiB.
     pub ledger_budget: u64,
+    /// Bytes the dead letters of one subscription may take; at least 1 MiB.
+    pub dead_letter_budget: u64,
     /// When to try again.
     pub retry: Retry,
     /// First attempts that may wait in memory; 1 to 100,000.
     pub queue: usize,
     /// Rows the ledger may hold for one subscription.
     pub ledger_rows: usize,
+    /// Dead letters there may be of one subscription.
+    pub dead_letter_rows: u64,
     /// What order is kept.
     pub ordering: Ordering,
     /// What happens when a key is blocked and the ledger full.
@@ -53,6 +58,13 @@ pub struct BreakerSettings {
 
 // === impl DeliverySettings ===
 
+impl DeliverySettings {
+    /// What the dead letters of one subscription may weigh.
+    pub(crate) fn letters(&self) -> Weight {
+        Weight { rows: self.dead_letter_rows, bytes: self.dead_letter_budget }
+    }
+}
+
 impl Default for DeliverySettings {
     fn default() -> Self {
         let hours = |n: u64| Duration::from_secs(n * 3600);
@@ -63,6 +75,8 @@ impl Default for DeliverySettings {
             concurrency: 16,
             settle_within: Duration::from_secs(5),
             ledger_budget: 16 << 20,
+            // Four full ledgers: what is given up of an outage of days can still be looked through and sent again.
+            dead_letter_budget: 64 << 20,
             retry: Retry {
                 schedule: vec![
                     first,
@@ -80,6 +94,7 @@ impl Default for DeliverySettings {
             },
             queue: 256,
             ledger_rows: 4_096,
+            dead_letter_rows: 16_384,
             ordering: Ordering::None,
             on_blocked: OnBlocked::Wait,
             rate: None,

@@ -87,7 +87,8 @@ pub enum Change {
     Head(LedgerKey, LedgerHead),
     /// The row's delivery was accepted: the row goes.
     Unpark(LedgerKey, LedgerHead),
-    /// The delivery is given up: a dead letter comes, the row (if there is one) goes.
+    /// The delivery is given up: a dead letter comes, the row (if there is one) goes. Whoever encodes it tells
+    /// [`crate::lane::state::Lane::died`] its weight, at once.
     Dead(LedgerKey, Option<LedgerHead>, Dying),
     /// The cursor is this from now on.
     Cursor(CursorKey, CursorRow),
@@ -130,8 +131,14 @@ pub enum News {
     Recovered,
     /// The ledger is over its budget.
     LedgerFull,
+    /// All ledgers together are full, and this one is the largest.
+    LedgersFull,
     /// Half of the ledger is free again.
     LedgerFree,
+    /// The dead letters are over their budget.
+    DeadLettersFull,
+    /// They have room again.
+    DeadLettersFree,
 }
 
 /// An attempt to make.

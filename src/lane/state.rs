@@ -8,6 +8,7 @@ use crate::lane::domains::{Change, Domains, Next};
 use crate::lane::flights::Flights;
 use crate::lane::gate::{Counts, Gate, Reasons, Shut};
 use crate::lane::ledger::{Budget, Ledger};
+use crate::lane::letters::Letters;
 use crate::lane::patience::Patience;
 use crate::lane::place::Stand;
 use crate::lane::places::Places;
@@ -21,6 +22,7 @@ use crate::model::delivery::{LedgerKey, Ticket};
 use crate::model::id::Sid;
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
+use crate::model::weight::Weight;
 use std::time::Duration;
 
 /// The lane of one subscription.
@@ -38,6 +40,7 @@ pub struct Lane {
     pub(crate) replays: Queue,
     pub(crate) flights: Flights,
     pub(crate) ledger: Ledger,
+    pub(crate) letters: Letters,
     pub(crate) domains: Domains,
     pub(crate) places: Places,
     /// Batches asked for so far.
@@ -73,6 +76,7 @@ impl Lane {
             replays: Queue::new(settings.ordering),
             flights: Flights::default(),
             ledger: Ledger::new(Budget { rows: settings.ledger_rows, bytes: settings.ledger_budget }),
+            letters: Letters::new(settings.letters()),
             domains: Domains::default(),
             places: Places::default(),
             writes: 0,
@@ -110,6 +114,7 @@ impl Lane {
             slots: self.limit(),
             rows: self.ledger.rows(),
             bytes: self.ledger.bytes(),
+            letters: self.letters.held(),
             regressions: self.regressions,
             ..Counts::default()
         };
@@ -126,6 +131,28 @@ impl Lane {
     /// The cursors, as they were last asked to be.
     pub fn cursors(&self) -> impl Iterator<Item = (&PlaceKey, CursorRow)> {
         self.places.iter().filter_map(|(_, place)| Some((&place.key, place.cursor()?)))
+    }
+
+    /// Ledger rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.ledger.rows()
+    }
+
+    /// Whether so many rows of so many bytes would find room in the ledger.
+    #[must_use]
+    pub fn has_ledger_room(&self, more: Weight) -> bool {
+        self.ledger.has_room(usize::try_from(more.rows).unwrap_or(usize::MAX), more.bytes)
+    }
+
+    /// What is full, when the gate is shut for that: `ledger`, `ledgers` (all together), `dead_letters`.
+    #[must_use]
+    pub fn full(&self) -> Option<&'static str> {
+        match self.gate() {
+            Gate::Shut(Shut::LedgerFull) => Some(if self.ledger.is_confined() { "ledgers" } else { "ledger" }),
+            Gate::Shut(Shut::DeadLettersFull) => Some("dead_letters"),
+            Gate::Open | Gate::HalfOpen(_) | Gate::Shut(_) => None,
+        }
     }
 
     /// First attempts that wait.
@@ -189,6 +216,12 @@ impl Lane {
     /// is encoded.
     pub fn weigh(&mut self, key: &LedgerKey, body_len: u32) {
         self.ledger.weigh(key, body_len);
+    }
+
+    /// What a dead letter weighs became known; call it as soon as a [`crate::lane::signal::Change::Dead`] is encoded.
+    /// Whether there is room for more is judged at the next turn: what is out by then may still die.
+    pub fn died(&mut self, letter: Weight) {
+        self.letters.add(letter);
     }
 
     /// Attempts at a time.

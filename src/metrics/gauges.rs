@@ -3,6 +3,7 @@
 
 use crate::metrics::registry::Book;
 use crate::metrics::table;
+use crate::model::weight::Weight;
 use prometheus::proto::MetricFamily;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,10 @@ pub struct Gauges {
     pub ledger_bytes: u64,
     /// Age of the oldest ledger row.
     pub ledger_oldest: Option<Duration>,
+    /// Dead letters, of all subscriptions.
+    pub dead_letters: Weight,
+    /// Quarantined records.
+    pub quarantine: Weight,
     /// How long until retention reaches a cursor; `None` when that is not known, or there is none.
     pub cursor_headroom: Option<Duration>,
     /// Offsets from the furthest place that is behind to intake.
@@ -65,6 +70,10 @@ impl Gauges {
         set(&table::LEDGER_ROWS, self.ledger_rows);
         set(&table::LEDGER_BYTES, self.ledger_bytes);
         book.gauge(&table::LEDGER_OLDEST).set(self.ledger_oldest.unwrap_or_default().as_secs_f64());
+        set(&table::DEAD_LETTER_ROWS, self.dead_letters.rows);
+        set(&table::DEAD_LETTER_BYTES, self.dead_letters.bytes);
+        set(&table::QUARANTINE_ROWS, self.quarantine.rows);
+        set(&table::QUARANTINE_BYTES, self.quarantine.bytes);
         set(&table::CATCH_UP_LAG, self.catch_up_lag);
         if let Some(headroom) = self.cursor_headroom {
             book.gauge(&table::CURSOR_HEADROOM).set(headroom.as_secs_f64());

@@ -68,7 +68,7 @@ const CLASSES: [&str; 14] = [
 const DELIVERIES: [&str; 6] = ["accepted", "refused", "failed", "blocked", "dead", "expired"];
 
 /// The `reason` label of back-pressure; what is not in it counts as the last.
-const PAUSES: [&str; 6] = ["bytes", "partition", "registry", "store", "egress", "other"];
+const PAUSES: [&str; 7] = ["bytes", "partition", "registry", "quarantine", "store", "egress", "other"];
 
 /// The `to` label of breaker transitions.
 const BREAKERS: [&str; 3] = ["open", "probation", "closed"];
@@ -366,7 +366,7 @@ mod tests {
         for outcome in DELIVERIES {
             assert_eq!(value(&text, &format!("hookline_deliveries_total{{outcome=\"{outcome}\"}}")), Some(0.0));
         }
-        for reason in ["bytes", "partition", "registry", "store"] {
+        for reason in ["bytes", "partition", "registry", "quarantine", "store"] {
             let series = format!("hookline_backpressure_seconds_total{{reason=\"{reason}\"}}");
             assert_eq!(value(&text, &series), Some(0.0));
         }

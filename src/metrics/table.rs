@@ -26,11 +26,13 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the way of an event.
-pub const ALL: [&Definition; 32] = [
+pub const ALL: [&Definition; 36] = [
     &RECORDS_CONSUMED,
     &RECORDS_MAPPED,
     &RECORDS_UNMATCHED,
     &RECORDS_QUARANTINED,
+    &QUARANTINE_ROWS,
+    &QUARANTINE_BYTES,
     &EVENTS_EMITTED,
     &PARTITION_LAG,
     &PARTITION_WATERMARK_AGE,
@@ -52,6 +54,8 @@ pub const ALL: [&Definition; 32] = [
     &RETRIES,
     &BREAKER_TRANSITIONS,
     &DEAD_LETTERS,
+    &DEAD_LETTER_ROWS,
+    &DEAD_LETTER_BYTES,
     &BACKPRESSURE,
     &STORE_FLUSH,
     &STORE_FREE_BYTES,
@@ -76,6 +80,9 @@ pub(crate) const RECORDS_QUARANTINED: Definition = counter(
     &["topic", "reason"],
     "Records that could not be decoded or mapped, once per mapping",
 );
+pub(crate) const QUARANTINE_ROWS: Definition =
+    gauge("hookline_quarantine_rows", &[], "Records in quarantine, once per mapping that failed");
+pub(crate) const QUARANTINE_BYTES: Definition = gauge("hookline_quarantine_bytes", &[], "Bytes that these take");
 pub(crate) const EVENTS_EMITTED: Definition =
     counter("hookline_events_emitted_total", &["mapping"], "Integration events that a mapping made");
 pub(crate) const PARTITION_LAG: Definition = gauge(
@@ -113,6 +120,9 @@ pub(crate) const LEDGER_ROWS: Definition =
 pub(crate) const LEDGER_BYTES: Definition = gauge("hookline_ledger_bytes", &[], "Bytes that these take");
 pub(crate) const LEDGER_OLDEST: Definition =
     gauge("hookline_ledger_oldest_seconds", &[], "Age of the oldest of these; 0 when there is none");
+pub(crate) const DEAD_LETTER_ROWS: Definition =
+    gauge("hookline_dead_letter_rows", &[], "Deliveries that were given up and are kept");
+pub(crate) const DEAD_LETTER_BYTES: Definition = gauge("hookline_dead_letter_bytes", &[], "Bytes that these take");
 pub(crate) const RETRIES: Definition = counter("hookline_retries_total", &[], "Attempts that were not the first");
 pub(crate) const CURSOR_HEADROOM: Definition = gauge(
     "hookline_cursor_retention_headroom_seconds",

@@ -5,6 +5,7 @@
 //! record's timestamp takes part.
 
 use crate::model::record::Origin;
+use crate::model::time::Timestamp;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -95,6 +96,12 @@ impl Sid {
         Self(ulid::Ulid(u128::from_be_bytes(bytes)))
     }
 
+    /// When it was born.
+    #[must_use]
+    pub fn born(self) -> Timestamp {
+        Timestamp::from_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
+    }
+
     /// The 16 bytes of the id, in an order that sorts by birth.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {
@@ -112,7 +119,6 @@ impl fmt::Display for Sid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::time::Timestamp;
 
     fn origin() -> Origin {
         Origin { topic: "shop.orders".into(), partition: 3, offset: 42, timestamp: Timestamp::from_millis(1_000) }
@@ -144,6 +150,6 @@ mod tests {
     fn a_sid_sorts_by_birth_and_survives_its_bytes() {
         let (old, new) = (Sid::new(1, 9), Sid::new(2, 1));
         assert!(old < new && old.to_bytes() < new.to_bytes());
-        assert_eq!(Sid::from_bytes(old.to_bytes()), old);
+        assert_eq!((Sid::from_bytes(old.to_bytes()), new.born()), (old, Timestamp::from_millis(2)));
     }
 }

@@ -18,3 +18,4 @@ pub mod schema;
 pub mod secret;
 pub mod subscription;
 pub mod time;
+pub mod weight;

@@ -16,6 +16,8 @@ pub struct Replay {
     pub from: Start,
     /// Where it ends; `None`: at the end of the log as it was then.
     pub to: Option<Timestamp>,
+    /// Patterns of the types that are meant; none: all.
+    pub types: Vec<String>,
     /// When it was asked for.
     pub created: Timestamp,
     /// What it reads.

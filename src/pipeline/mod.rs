@@ -84,6 +84,34 @@ impl Pipeline {
         passage
     }
 
+    /// Passes a record again that was quarantined for `mapping` (`None`: it could not be decoded, so no mapping was
+    /// asked): only what that mapping makes of it counts, the others had their turn. Whatever would stop the partition is
+    /// a fault here.
+    #[must_use]
+    pub fn pass_again(&self, record: &Record, mapping: Option<&str>) -> Passage {
+        let Some(name) = mapping else {
+            let mut passage = self.pass(record);
+            passage.faults.extend(passage.stop.take());
+            return passage;
+        };
+        let mut passage = Passage::default();
+        let of_it = |mapped: Vec<Mapped>| mapped.into_iter().find(|mapped| *mapped.mapping == *name);
+        match self.mapped(record).map(of_it) {
+            // What went wrong before the mapping is the mapping's fault still: the others must not have their turn again.
+            Err(Undecoded::Fault(fault)) => passage.faults.push(Fault { mapping: Some(name.into()), ..fault }),
+            Err(Undecoded::Absent(schema)) => passage.absent = Some(schema),
+            Ok(None) => passage.faults.push(no_mapping(name)),
+            Ok(Some(Mapped { result: Ok(events), .. })) => {
+                passage.events = events.into_iter().map(|event| Arc::new(Emitted::new(event))).collect();
+            }
+            Ok(Some(Mapped { result: Err(fault), on_error: OnError::Drop, .. })) => passage.dropped.push(fault),
+            Ok(Some(Mapped { result: Err(fault), on_error: OnError::Quarantine | OnError::Stop, .. })) => {
+                passage.faults.push(fault);
+            }
+        }
+        passage
+    }
+
     /// What each mapping of the record's topic makes of it, in their order.
     ///
     /// # Errors
@@ -141,6 +169,11 @@ impl Pipeline {
         let detail = format!("the value has {size} bytes, more than limits.event_bytes ({})", self.event_bytes);
         Fault { reason: FaultReason::Limit, mapping: None, field: None, expression: None, detail }
     }
+}
+
+fn no_mapping(name: &str) -> Fault {
+    let detail = "no mapping of this name reads the topic any more".to_owned();
+    Fault { reason: FaultReason::Map, mapping: Some(name.into()), field: None, expression: None, detail }
 }
 
 #[cfg(test)]
@@ -234,6 +267,32 @@ mappings:
         assert!(passage.faults.len() == 1 && passage.dropped.len() == 1 && passage.stop.is_none());
         let strict = pass("shop.strict", "{}");
         assert_eq!(strict.stop.unwrap().mapping.as_deref(), Some("stopping"));
+    }
+
+    #[test]
+    fn what_is_passed_again_is_only_what_the_mapping_makes_that_failed_with_the_id_it_would_have_had() {
+        let record = |topic: &str, value: &'static str| {
+            let origin = Origin { topic: topic.into(), partition: 0, offset: 0, timestamp: Timestamp::from_millis(0) };
+            Record { origin, key: None, headers: Vec::new(), value: Some(value.into()) }
+        };
+        let (orders, pipeline) = (record("shop.orders", r#"{"x":1}"#), pipeline());
+        let again = pipeline.pass_again(&orders, Some("kept"));
+        assert_eq!(made(&again), [("kept", &json!(1))]);
+        let first = &pipeline.pass(&orders).events[1].event;
+        assert_eq!((&again.events[0].event.id, again.events[0].event.ord), (&first.id, first.ord));
+        assert_eq!(pipeline.pass_again(&orders, None).events.len(), 3, "it could not be decoded: none had its turn");
+        for (topic, value, mapping, detail) in [
+            ("shop.orders", "{}", "kept", "x"),
+            ("shop.orders", "{", "kept", ""),
+            ("shop.strict", "{}", "stopping", "x"),
+            ("shop.orders", "{}", "renamed", "no mapping of this name"),
+        ] {
+            let again = pipeline.pass_again(&record(topic, value), Some(mapping));
+            let [fault] = &again.faults[..] else { panic!("{again:?}") };
+            assert!(fault.mapping.as_deref() == Some(mapping) && fault.detail.contains(detail), "{fault:?}");
+        }
+        let dropped = pipeline.pass_again(&record("shop.orders", "{}"), Some("dropped"));
+        assert!(dropped.faults.is_empty() && dropped.events.is_empty() && dropped.dropped.len() == 1);
     }
 
     #[test]

@@ -20,7 +20,9 @@ pub enum Reason {
     Partition,
     /// The schema of its next record is not known yet.
     Registry,
-    /// The store takes no writes, or a ledger is full.
+    /// The quarantine has no room for a record of it.
+    Quarantine,
+    /// The store takes no writes, or a mapping stopped the partition.
     Store,
 }
 
@@ -64,6 +66,7 @@ impl Reason {
             Self::Bytes => "bytes",
             Self::Partition => "partition",
             Self::Registry => "registry",
+            Self::Quarantine => "quarantine",
             Self::Store => "store",
         }
     }

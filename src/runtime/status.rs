@@ -32,7 +32,7 @@ pub struct Report {
     pub generation: u64,
     /// The last try to load another configuration, if there was one.
     pub reload: Option<Reload>,
-    /// Why intake admits nothing now, if so (`bytes`, `partition`, `registry`, `store`).
+    /// Why intake admits nothing now, if so (`bytes`, `partition`, `registry`, `quarantine`, `store`).
     pub backpressure: Option<&'static str>,
     /// About how long until retention reaches a cursor; `None` when that is not known, or there is none.
     pub cursor_headroom: Option<Duration>,
@@ -97,7 +97,7 @@ pub struct PartitionReport {
     pub unsettled: usize,
     /// When the oldest of them was admitted.
     pub oldest: Option<Timestamp>,
-    /// Why nothing more of it is admitted now, if so.
+    /// Why it is paused, if so; the same words as `backpressure`.
     pub paused: Option<&'static str>,
 }
 

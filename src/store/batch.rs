@@ -9,11 +9,13 @@ use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::IntegrationEvent;
 use crate::model::quarantine::Quarantined;
 use crate::model::replay::Replay;
+use crate::model::weight::Weight;
 use crate::store::engine::{Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::key::{self, DEAD, DEAD_BODY, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY};
+use crate::store::quarantine::{QuarantineForm, RecordForm};
 use crate::store::replays;
-use crate::store::row::{self, CursorForm, DeadForm, EventForm, HeadForm, QuarantineForm, RangeForm, RecordForm};
+use crate::store::row::{self, CursorForm, DeadForm, EventForm, HeadForm, RangeForm};
 use std::sync::Arc;
 
 /// Bytes of one chunk: far below what sled would put into files that it never syncs.
@@ -32,6 +34,7 @@ enum Change {
     DropDead { letter: Box<DeadLetter>, body_len: u32 },
     DropRange { range: DeadRange },
     Quarantine { row: Box<Quarantined>, body: Vec<u8> },
+    DropQuarantined { row: Box<Quarantined>, body_len: u32 },
     Cursor { key: CursorKey, row: CursorRow },
     DropCursor { key: CursorKey },
     Range { range: DeadRange },
@@ -69,16 +72,19 @@ impl Batch {
         self.0.push(Change::Unpark { key: key.clone(), body_len });
     }
 
-    /// A dead letter.
-    pub fn dead_letter(&mut self, letter: &DeadLetter) {
+    /// A dead letter; gives what it weighs.
+    pub fn dead_letter(&mut self, letter: &DeadLetter) -> Weight {
         let body = row::write(&EventForm::of(&letter.event));
+        let weight = Weight::of(len(&body));
         self.0.push(Change::Dead { letter: Box::new(letter.clone()), body });
+        weight
     }
 
-    /// A dead letter goes: it is sent again, or forgotten.
-    pub fn drop_dead_letter(&mut self, letter: &DeadLetter) {
+    /// A dead letter goes: it is sent again, or forgotten. Gives what it weighed.
+    pub fn drop_dead_letter(&mut self, letter: &DeadLetter) -> Weight {
         let body_len = len(&row::write(&EventForm::of(&letter.event)));
         self.0.push(Change::DropDead { letter: Box::new(letter.clone()), body_len });
+        Weight::of(body_len)
     }
 
     /// A lost range is forgotten.
@@ -101,10 +107,19 @@ impl Batch {
         self.0.push(Change::Range { range: range.clone() });
     }
 
-    /// A quarantined record; one row per (record, mapping), an older one is replaced.
-    pub fn quarantine(&mut self, row: &Quarantined) {
+    /// A quarantined record; one row per (record, mapping), an older one is replaced. Gives what it weighs.
+    pub fn quarantine(&mut self, row: &Quarantined) -> Weight {
         let body = row::write(&RecordForm::of(&row.record));
+        let weight = Weight::of(len(&body));
         self.0.push(Change::Quarantine { row: Box::new(row.clone()), body });
+        weight
+    }
+
+    /// A record leaves the quarantine. Gives what it weighed.
+    pub fn drop_quarantined(&mut self, row: &Quarantined) -> Weight {
+        let body_len = len(&row::write(&RecordForm::of(&row.record)));
+        self.0.push(Change::DropQuarantined { row: Box::new(row.clone()), body_len });
+        Weight::of(body_len)
     }
 
     /// What a replay was asked for.
@@ -161,14 +176,15 @@ fn encode(change: Change, numbers: &mut Numbers<'_>, out: &mut Vec<(Tree, Op)>) 
             out.push((Tree::State, Op::Delete(key::range(&range, numbers(&range.at.topic)?))));
         }
         Change::Quarantine { row, body } => {
-            let origin = &row.record.origin;
-            let mapping = row.fault.mapping.as_deref().unwrap_or_default();
-            let at = key::quarantine(numbers(&origin.topic)?, origin, mapping);
+            let at = quarantined(&row, numbers)?;
             for (number, chunk) in (0u16..).zip(body.chunks(CHUNK)) {
                 put(key::chunk(&at, QUARANTINE_BODY, number), chunk.to_vec());
             }
             debug_assert_eq!(at[0], QUARANTINE);
             put(at, row::write(&QuarantineForm::of(&row, len(&body))));
+        }
+        Change::DropQuarantined { row, body_len } => {
+            drop_row(quarantined(&row, numbers)?, (QUARANTINE_BODY, body_len), out);
         }
         Change::Cursor { key, row } => {
             put(key::cursor(&key, numbers(&key.at.topic)?), row::write(&CursorForm::of(&row)));
@@ -190,6 +206,12 @@ fn dead(letter: &DeadLetter, numbers: &mut Numbers<'_>) -> Result<Vec<u8>, Store
     let (origin, event) = (&letter.event.origin, &letter.event);
     let place = (numbers(&origin.topic)?, origin);
     Ok(key::dead(letter.sid, letter.died.as_millis(), place, (event.ord, event.id)))
+}
+
+/// The key of a quarantined record.
+fn quarantined(row: &Quarantined, numbers: &mut Numbers<'_>) -> Result<Vec<u8>, StoreError> {
+    let (origin, mapping) = (&row.record.origin, row.fault.mapping.as_deref().unwrap_or_default());
+    Ok(key::quarantine(numbers(&origin.topic)?, origin, mapping))
 }
 
 /// A head goes with its chunks.

@@ -101,7 +101,7 @@ pub(crate) fn range_topic(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(part(bytes, 25)?))
 }
 
-/// The topic's number in the key of a ledger head or a cursor.
+/// The topic's number in the key of a ledger head, a cursor or a quarantine row.
 pub(crate) fn ledger_topic(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(part(bytes, 1)?))
 }

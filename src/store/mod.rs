@@ -10,6 +10,7 @@ pub mod error;
 mod flush;
 mod identity;
 mod key;
+mod quarantine;
 mod reader;
 mod replays;
 mod row;
@@ -25,10 +26,11 @@ use crate::model::dead_letter::{DeadLetter, DeadRange};
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::IntegrationEvent;
 use crate::model::id::Sid;
-use crate::model::quarantine::Quarantined;
-use crate::model::record::TopicPartition;
+use crate::model::quarantine::{Filter, Owed, Quarantined};
+use crate::model::record::{Origin, TopicPartition};
 use crate::model::replay::Replay;
 use crate::model::subscription::Subscription;
+use crate::model::weight::Weight;
 use crate::store::batch::Batch;
 use crate::store::engine::{Engine, Op, Tree};
 use crate::store::error::StoreError;
@@ -39,8 +41,7 @@ use crate::store::settings::StoreSettings;
 use crate::store::sled_engine::SledEngine;
 use crate::store::space::{Floors, Meter, Space};
 use crate::store::topics::Topics;
-use std::collections::HashSet;
-use std::ops::ControlFlow;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -233,12 +234,17 @@ impl Store {
         self.0.reader.dead_letter(id)
     }
 
-    /// Quarantined records after the one with the id `after`; at most `limit`, with their ids. Blocks.
+    /// The ids of quarantined records that fit, after the one with the id `after`; at most `limit`. Blocks.
     ///
     /// # Errors
     /// A row cannot be read.
-    pub fn quarantined(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, Quarantined)>, StoreError> {
-        self.0.reader.quarantined(after, limit)
+    pub fn quarantine_ids(
+        &self,
+        filter: &Filter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.0.reader.quarantine_ids(filter, after, limit)
     }
 
     /// One quarantined record by its id. Blocks.
@@ -249,33 +255,45 @@ impl Store {
         self.0.reader.quarantined_one(id)
     }
 
+    /// Whom the quarantine row of this record and mapping is owed to, and what it weighs; `None` when there is none.
+    /// Blocks. Sees what was applied.
+    ///
+    /// # Errors
+    /// The row cannot be read.
+    pub fn quarantine_head(&self, origin: &Origin, mapping: &str) -> Result<Option<(Owed, Weight)>, StoreError> {
+        self.0.reader.quarantine_head(origin, mapping)
+    }
+
+    /// What all quarantined records weigh. Blocks: walks over their heads.
+    ///
+    /// # Errors
+    /// A row cannot be read.
+    pub fn quarantine_weight(&self) -> Result<Weight, StoreError> {
+        self.0.reader.quarantine_weight()
+    }
+
+    /// What the dead letters of each subscription weigh. Blocks: walks over their heads.
+    ///
+    /// # Errors
+    /// A row cannot be read.
+    pub fn dead_weights(&self) -> Result<HashMap<Sid, Weight>, StoreError> {
+        self.0.reader.dead_weights()
+    }
+
     /// All subscriptions. Blocks.
     ///
     /// # Errors
     /// A row cannot be read, or its secrets cannot be opened.
     pub fn subscriptions(&self) -> Result<Vec<Subscription>, StoreError> {
-        let mut all = Vec::new();
-        let engine = &*self.0.reader.engine;
-        engine::each_row(engine, (Tree::Config, subscriptions::SUBSCRIPTION), &[], |key, value| {
-            let secret_key = subscriptions::sid_of(key).map(subscriptions::secret_key).unwrap_or_default();
-            let secrets = engine.get(Tree::Config, &secret_key)?.unwrap_or_default();
-            all.push(subscriptions::read(key, value, &secrets, &self.0.seal)?);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(all)
+        subscriptions::all(&*self.0.reader.engine, &self.0.seal)
     }
 
-    /// The replays of a subscription, the oldest first. Blocks.
+    /// The replays of a subscription, or of all, the oldest of each first. Blocks.
     ///
     /// # Errors
     /// A row cannot be read.
-    pub fn replays(&self, sid: Sid) -> Result<Vec<Replay>, StoreError> {
-        let mut all = Vec::new();
-        engine::each_row(&*self.0.reader.engine, (Tree::Config, &replays::of(sid)), &[], |key, value| {
-            all.push(replays::read(key, value)?);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(all)
+    pub fn replays(&self, of: Option<Sid>) -> Result<Vec<Replay>, StoreError> {
+        replays::all(&*self.0.reader.engine, &of.map_or(replays::REPLAY.to_vec(), replays::of))
     }
 
     /// Writes a subscription with its secrets, and the cursors it begins with.
@@ -355,7 +373,7 @@ impl Drop for Inner {
 }
 
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
 
 #[cfg(test)]
 mod tests {
@@ -364,8 +382,8 @@ mod tests {
     use crate::model::dead_letter::DeadReason;
     use crate::model::id::EventId;
     use crate::model::outcome::{Answer, Outcome, RetryAfter};
-    use crate::model::quarantine::{Fault, FaultReason};
-    use crate::model::record::{Header, Origin, Record};
+    use crate::model::quarantine::{Fault, FaultReason, Owed};
+    use crate::model::record::{Header, Record};
     use crate::model::secret::{Secret, SigningSecret};
     use crate::model::subscription::{
         Auth, Batching, Format, OnBlocked, Ordering, Retry, Signing, Start, State, Status, Tenant,
@@ -434,7 +452,13 @@ mod tests {
             expression: Some("payload.total".into()),
             detail: "no such key".into(),
         };
-        Quarantined { record, at: at(6), fault }
+        Quarantined { record, at: at(6), fault, owed: Owed::default() }
+    }
+
+    /// All quarantined records with their ids.
+    fn kept(store: &Store) -> Vec<(String, Quarantined)> {
+        let ids = store.quarantine_ids(&Filter::default(), None, 1_000).unwrap().into_iter();
+        ids.map(|id| (id.clone(), store.quarantined_one(&id).unwrap().unwrap())).collect()
     }
 
     fn subscription() -> Subscription {
@@ -521,7 +545,7 @@ mod tests {
         assert_eq!(store.ledger_event(&key).unwrap().unwrap(), event("shop.orders", 1, 100));
         let [(dead_id, read)] = store.dead_letters(None, None, 10).unwrap().try_into().unwrap();
         assert_eq!((&read, store.dead_letter(&dead_id).unwrap().as_ref()), (&dead, Some(&dead)));
-        let [(row_id, read)] = store.quarantined(None, 10).unwrap().try_into().unwrap();
+        let [(row_id, read)] = kept(&store).try_into().unwrap();
         assert_eq!((&read, store.quarantined_one(&row_id).unwrap().as_ref()), (&row, Some(&row)));
         assert_eq!(store.subscriptions().unwrap(), [subscription()]);
 
@@ -535,7 +559,7 @@ mod tests {
         let store = open(folder.path()).unwrap();
         assert!(store.ledger_heads().unwrap().is_empty() && store.subscriptions().unwrap().is_empty());
         assert!(store.dead_letters(None, None, 10).unwrap().is_empty());
-        assert_eq!(store.quarantined(None, 10).unwrap().len(), 1, "a quarantined record belongs to no subscription");
+        assert_eq!(kept(&store).len(), 1, "a quarantined record belongs to no subscription");
     }
 
     #[tokio::test]
@@ -585,14 +609,17 @@ mod tests {
     fn a_list_is_read_page_by_page() {
         let (engine, mut batch) = (Memory::default(), Batch::new());
         let store = over(&engine);
-        (0..5).for_each(|offset| batch.quarantine(&quarantined("shop.orders", offset, 1)));
+        for offset in 0..5 {
+            batch.quarantine(&quarantined("shop.orders", offset, 1));
+        }
         submit(&store, batch).recv().unwrap().unwrap();
         let (mut after, mut offsets) = (None, Vec::new());
         loop {
-            let page = store.quarantined(after.as_deref(), 2).unwrap();
-            let Some((last, _)) = page.last() else { break };
+            let page = store.quarantine_ids(&Filter::default(), after.as_deref(), 2).unwrap();
+            let Some(last) = page.last() else { break };
             after = Some(last.clone());
-            offsets.extend(page.iter().map(|(_, row)| row.record.origin.offset));
+            let row = |id: &String| store.quarantined_one(id).unwrap().unwrap();
+            offsets.extend(page.iter().map(|id| row(id).record.origin.offset));
         }
         assert_eq!(offsets, [0, 1, 2, 3, 4]);
     }
@@ -611,7 +638,7 @@ mod tests {
             batch.quarantine(&quarantined("shop.orders", 1, bytes));
             batch.unpark(&key, head.body_len);
             submit(&store, batch).recv().unwrap().unwrap();
-            assert_eq!(store.quarantined(None, 9).unwrap()[0].1, quarantined("shop.orders", 1, bytes));
+            assert_eq!(kept(&store)[0].1, quarantined("shop.orders", 1, bytes));
             assert_eq!(store.ledger_event(&key).unwrap(), None);
             let of_quarantine = 1 + engine.rows_of(key::QUARANTINE_BODY);
             assert_eq!(engine.rows(), before + 1 + of_quarantine, "the topic's number and the quarantined record");
@@ -887,7 +914,7 @@ mod tests {
             assert_eq!(store.ledger_event(key).unwrap().unwrap().id, key.event);
         }
         let dead = store.dead_letters(None, None, 1_000).unwrap();
-        let quarantine = store.quarantined(None, 1_000).unwrap();
+        let quarantine = kept(store);
         [
             ledger.iter().map(|(key, _)| key.offset).collect(),
             dead.iter().map(|(_, letter)| letter.event.origin.offset).collect(),

@@ -5,15 +5,18 @@ use crate::model::dead_letter::{DeadLetter, DeadRange};
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::IntegrationEvent;
 use crate::model::id::Sid;
-use crate::model::quarantine::Quarantined;
-use crate::model::record::TopicPartition;
+use crate::model::quarantine::{Filter, Owed, Quarantined};
+use crate::model::record::{Origin, TopicPartition};
+use crate::model::weight::Weight;
 use crate::store::batch::{self, Batch};
 use crate::store::engine::{self, Engine, Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::key::{self, CURSOR, DEAD, DEAD_BODY, LEDGER, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY, RANGE};
+use crate::store::quarantine::{QuarantineForm, RecordForm};
 use crate::store::replays::{self, REPLAY};
-use crate::store::row::{self, CursorForm, DeadForm, EventForm, HeadForm, QuarantineForm, RangeForm, RecordForm};
+use crate::store::row::{self, CursorForm, DeadForm, EventForm, HeadForm, RangeForm};
 use crate::store::topics::Topics;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -106,24 +109,62 @@ impl Reader {
         value.map(|value| self.read_dead(&key, &value)).transpose()
     }
 
-    pub(crate) fn quarantined(
+    /// The ids of the rows that fit, without reading their records.
+    pub(crate) fn quarantine_ids(
         &self,
+        filter: &Filter,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<(String, Quarantined)>, StoreError> {
+    ) -> Result<Vec<String>, StoreError> {
+        let (topics, mut ids) = (self.topics.names(), Vec::new());
         let after = after.and_then(|id| key::from_id("quar_", QUARANTINE, id)).unwrap_or_default();
-        let mut rows = Vec::new();
-        self.page(&[QUARANTINE], &after, limit, |key, value| {
-            rows.push((key::to_id("quar_", key), self.read_quarantined(key, value)?));
-            Ok(())
+        engine::each_row(&*self.engine, (Tree::State, &[QUARANTINE]), &after, |key, value| {
+            if ids.len() == limit {
+                return Ok(ControlFlow::Break(()));
+            }
+            let topic = key::ledger_topic(key).and_then(|number| topics.get(&number)).map_or("", |topic| topic);
+            if filter.fits(topic, &row::read::<QuarantineForm>(key, value)?.into_fault(key)?) {
+                ids.push(key::to_id("quar_", key));
+            }
+            Ok(ControlFlow::Continue(()))
         })?;
-        Ok(rows)
+        Ok(ids)
     }
 
     pub(crate) fn quarantined_one(&self, id: &str) -> Result<Option<Quarantined>, StoreError> {
         let Some(key) = key::from_id("quar_", QUARANTINE, id) else { return Ok(None) };
         let value = self.engine.get(Tree::State, &key)?;
         value.map(|value| self.read_quarantined(&key, &value)).transpose()
+    }
+
+    /// Whom the row of this record and mapping is owed to, and what it weighs; `None` when there is none.
+    pub(crate) fn quarantine_head(&self, origin: &Origin, mapping: &str) -> Result<Option<(Owed, Weight)>, StoreError> {
+        let Some(number) = self.topics.find(&origin.topic) else { return Ok(None) };
+        let key = key::quarantine(number, origin, mapping);
+        let Some(value) = self.engine.get(Tree::State, &key)? else { return Ok(None) };
+        let form: QuarantineForm = row::read(&key, &value)?;
+        Ok(Some((form.owed(&key)?, Weight::of(form.body_len))))
+    }
+
+    /// What all quarantined records weigh.
+    pub(crate) fn quarantine_weight(&self) -> Result<Weight, StoreError> {
+        let mut all = Weight::default();
+        self.each(&[QUARANTINE], |key, value| {
+            all += Weight::of(row::read::<QuarantineForm>(key, value)?.body_len);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// What the dead letters of each subscription weigh.
+    pub(crate) fn dead_weights(&self) -> Result<HashMap<Sid, Weight>, StoreError> {
+        let mut all: HashMap<Sid, Weight> = HashMap::new();
+        self.each(&[DEAD], |key, value| {
+            let (sid, _) = key::read_dead(key).ok_or_else(|| StoreError::row(key, "it is no dead letter of ours"))?;
+            *all.entry(sid).or_default() += Weight::of(row::read::<DeadForm>(key, value)?.body_len);
+            Ok(())
+        })?;
+        Ok(all)
     }
 
     /// What removes the ledger rows, cursors and dead letters of the subscriptions that are gone.

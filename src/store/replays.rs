@@ -5,9 +5,11 @@ use crate::model::record::TopicPartition;
 use crate::model::replay::{Replay, Stretch};
 use crate::model::subscription::Start;
 use crate::model::time::Timestamp;
+use crate::store::engine::{self, Engine, Tree};
 use crate::store::error::StoreError;
 use crate::store::row;
 use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
 
 /// How the keys of replays begin.
 pub(crate) const REPLAY: &[u8] = b"replay/";
@@ -18,6 +20,9 @@ struct ReplayForm {
     to: Option<i64>,
     created: i64,
     stretches: Vec<(String, i32, i64, i64)>,
+    /// Replays of the first version have none: all types are meant.
+    #[serde(default)]
+    types: Vec<String>,
 }
 
 /// The key of a replay.
@@ -35,6 +40,16 @@ pub(crate) fn sid_of(key: &[u8]) -> Option<Sid> {
     Some(Sid::from_bytes(key.strip_prefix(REPLAY)?.get(..16)?.try_into().ok()?))
 }
 
+/// All replays whose keys begin so, the oldest of each subscription first.
+pub(crate) fn all(engine: &dyn Engine, prefix: &[u8]) -> Result<Vec<Replay>, StoreError> {
+    let mut all = Vec::new();
+    engine::each_row(engine, (Tree::Config, prefix), &[], |key, value| {
+        all.push(read(key, value)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(all)
+}
+
 pub(crate) fn write(replay: &Replay) -> Vec<u8> {
     let stretch = |one: &Stretch| (one.at.topic.to_string(), one.at.partition, one.from, one.to);
     row::write(&ReplayForm {
@@ -42,6 +57,7 @@ pub(crate) fn write(replay: &Replay) -> Vec<u8> {
         to: replay.to.map(Timestamp::as_millis),
         created: replay.created.as_millis(),
         stretches: replay.stretches.iter().map(stretch).collect(),
+        types: replay.types.clone(),
     })
 }
 
@@ -62,5 +78,6 @@ pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Replay, StoreError> {
         to: form.to.map(Timestamp::from_millis),
         created: Timestamp::from_millis(form.created),
         stretches: form.stretches.into_iter().map(stretch).collect(),
+        types: form.types,
     })
 }

@@ -7,15 +7,13 @@ use crate::model::delivery::LedgerHead;
 use crate::model::event::IntegrationEvent;
 use crate::model::id::{EventId, Sid};
 use crate::model::outcome::{Answer, FailureCause, Outcome, RetryAfter};
-use crate::model::quarantine::{Fault, FaultReason, Quarantined};
-use crate::model::record::{Header, Origin, Record};
+use crate::model::record::Origin;
 use crate::model::time::Timestamp;
 use crate::store::error::StoreError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::sync::Arc;
 
 /// The version of every form in this file.
 pub(crate) const VERSION: u8 = 1;
@@ -105,30 +103,6 @@ pub(crate) struct DeadForm {
     attempts: u16,
     last: Option<OutcomeForm>,
     pub(crate) body_len: u32,
-}
-
-/// A quarantine row, without its record.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct QuarantineForm {
-    at: i64,
-    reason: String,
-    mapping: Option<String>,
-    field: Option<String>,
-    expression: Option<String>,
-    detail: String,
-    pub(crate) body_len: u32,
-}
-
-/// A record, bytes as base64.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct RecordForm {
-    topic: String,
-    partition: i32,
-    offset: i64,
-    timestamp: i64,
-    key: Option<String>,
-    headers: Vec<(String, Option<String>)>,
-    value: Option<String>,
 }
 
 // === impl OutcomeForm ===
@@ -278,65 +252,5 @@ impl DeadForm {
         let reason = reason.ok_or_else(|| StoreError::row(key, format!("unknown reason {}", self.reason)))?;
         let (died, last) = (Timestamp::from_millis(died), self.last.and_then(OutcomeForm::into_outcome));
         Ok(DeadLetter { sid, died, reason, attempts: self.attempts, last, event })
-    }
-}
-
-// === impl QuarantineForm ===
-
-impl QuarantineForm {
-    pub(crate) fn of(row: &Quarantined, body_len: u32) -> Self {
-        Self {
-            at: row.at.as_millis(),
-            reason: row.fault.reason.as_str().into(),
-            mapping: row.fault.mapping.clone(),
-            field: row.fault.field.clone(),
-            expression: row.fault.expression.clone(),
-            detail: row.fault.detail.clone(),
-            body_len,
-        }
-    }
-
-    pub(crate) fn into_row(self, key: &[u8], record: Record) -> Result<Quarantined, StoreError> {
-        let reason = FaultReason::ALL.into_iter().find(|reason| reason.as_str() == self.reason);
-        let reason = reason.ok_or_else(|| StoreError::row(key, format!("unknown reason {}", self.reason)))?;
-        let Self { mapping, field, expression, detail, .. } = self;
-        let fault = Fault { reason, mapping, field, expression, detail };
-        Ok(Quarantined { record, at: Timestamp::from_millis(self.at), fault })
-    }
-}
-
-// === impl RecordForm ===
-
-impl RecordForm {
-    pub(crate) fn of(record: &Record) -> Self {
-        let text = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| STANDARD.encode(bytes));
-        Self {
-            topic: record.origin.topic.to_string(),
-            partition: record.origin.partition,
-            offset: record.origin.offset,
-            timestamp: record.origin.timestamp.as_millis(),
-            key: text(&record.key),
-            headers: record.headers.iter().map(|header| (header.name.clone(), text(&header.value))).collect(),
-            value: text(&record.value),
-        }
-    }
-
-    pub(crate) fn into_record(self, key: &[u8]) -> Result<Record, StoreError> {
-        let bytes = |text: Option<String>| {
-            let bytes = text.map(|text| STANDARD.decode(text)).transpose();
-            bytes.map(|bytes| bytes.map(Bytes::from)).map_err(|error| StoreError::row(key, error))
-        };
-        let headers = self.headers.into_iter().map(|(name, value)| Ok(Header { name, value: bytes(value)? }));
-        Ok(Record {
-            origin: Origin {
-                topic: Arc::from(self.topic),
-                partition: self.partition,
-                offset: self.offset,
-                timestamp: Timestamp::from_millis(self.timestamp),
-            },
-            key: bytes(self.key)?,
-            headers: headers.collect::<Result<_, StoreError>>()?,
-            value: bytes(self.value)?,
-        })
     }
 }

@@ -6,11 +6,13 @@ use crate::model::subscription::{
     Auth, Batching, Format, OnBlocked, Ordering, Retry, Signing, Start, State, Status, Subscription, Tenant,
 };
 use crate::model::time::Timestamp;
+use crate::store::engine::{self, Engine, Tree};
 use crate::store::error::StoreError;
 use crate::store::row;
 use crate::store::seal::Seal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 pub(crate) const SUBSCRIPTION: &[u8] = b"sub/";
@@ -216,6 +218,17 @@ impl SubscriptionForm {
             updated: Timestamp::from_millis(self.updated),
         })
     }
+}
+
+/// All subscriptions with their secrets.
+pub(crate) fn all(engine: &dyn Engine, seal: &Seal) -> Result<Vec<Subscription>, StoreError> {
+    let mut all = Vec::new();
+    engine::each_row(engine, (Tree::Config, SUBSCRIPTION), &[], |key, value| {
+        let secrets = engine.get(Tree::Config, &sid_of(key).map(secret_key).unwrap_or_default())?.unwrap_or_default();
+        all.push(read(key, value, &secrets, seal)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(all)
 }
 
 // === impl SecretForm ===

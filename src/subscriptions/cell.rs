@@ -7,7 +7,7 @@
 
 use crate::deliver::target::Target;
 use crate::lane::gate::Gate;
-use crate::lane::signal::{AttemptId, Change, Disabling, Effect, Finished, News, Start, Turn, Write};
+use crate::lane::signal::{AttemptId, Change, Disabling, Effect, Finished, Start, Turn, Write};
 use crate::lane::state::Lane;
 use crate::metrics::Metrics;
 use crate::model::cursor::CursorMode;
@@ -21,10 +21,12 @@ use crate::runtime::fault;
 use crate::runtime::random::Dice;
 use crate::store::Store;
 use crate::store::batch::Batch;
+use crate::subscriptions::narrowed::Narrowed;
+use crate::subscriptions::news;
 use crate::subscriptions::readers::Readers;
 use arc_swap::ArcSwap;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -34,6 +36,8 @@ use tracing::{debug, error, info, warn};
 pub struct Cell {
     /// Whose.
     pub sid: Sid,
+    /// What its replays mean.
+    pub narrowed: Narrowed,
     target: ArcSwap<Target>,
     state: Mutex<State>,
     room: Condvar,
@@ -57,6 +61,8 @@ pub struct Hands {
     disabling: Mutex<Vec<(Sid, Disabling)>>,
     disabling_more: Notify,
     stopped: AtomicBool,
+    /// Ledger rows of all lanes.
+    rows: AtomicUsize,
 }
 
 /// Who makes attempts.
@@ -71,6 +77,8 @@ struct State {
     lane: Lane,
     dice: Dice,
     runners: usize,
+    /// Its ledger rows, as they are counted among those of all.
+    rows: usize,
     armed: Option<Timestamp>,
     effects: Vec<Effect>,
     /// Who waits for room, and how few must be queued for it.
@@ -92,6 +100,7 @@ impl Hands {
             disabling: Mutex::default(),
             disabling_more: Notify::new(),
             stopped: AtomicBool::new(false),
+            rows: AtomicUsize::new(0),
         }
     }
 
@@ -100,6 +109,12 @@ impl Hands {
         if self.dispatcher.set(dispatcher).is_err() {
             warn!("a second dispatcher was ignored");
         }
+    }
+
+    /// Ledger rows of all lanes together.
+    #[must_use]
+    pub fn ledger_rows(&self) -> usize {
+        self.rows.load(Ordering::Relaxed)
     }
 
     /// No lane starts an attempt any more.
@@ -125,10 +140,12 @@ impl Cell {
     /// Puts a lane behind its lock.
     #[must_use]
     pub fn new(sid: Sid, lane: Lane, target: Target, hands: Arc<Hands>) -> Arc<Self> {
-        let state = State { lane, dice: Dice::new(), runners: 0, armed: None, effects: Vec::new(), waiting: None };
+        let (dice, effects) = (Dice::new(), Vec::new());
+        let state = State { lane, dice, runners: 0, rows: 0, armed: None, effects, waiting: None };
         let (target, state) = (ArcSwap::from_pointee(target), Mutex::new(state));
         let (cut, cut_more) = (Mutex::default(), Notify::new());
-        Arc::new(Self { sid, target, state, room: Condvar::new(), cut, cut_more, hands })
+        let (narrowed, room) = (Narrowed::default(), Condvar::new());
+        Arc::new(Self { sid, narrowed, target, state, room, cut, cut_more, hands })
     }
 
     /// What attempts are sent to now.
@@ -231,6 +248,7 @@ impl Cell {
         let answer = work(lane, &mut Turn { now, dice: &mut || dice.roll(), effects: &mut effects });
         let arm = self.follow(state, &mut effects);
         state.effects = effects;
+        self.count(state);
         if state.lane.wants_runner(state.runners, now) && !self.hands.stopped.load(Ordering::Acquire) {
             let Some(dispatcher) = self.hands.dispatcher.get() else { return answer };
             state.runners += 1;
@@ -240,6 +258,15 @@ impl Cell {
             self.arm(state, now);
         }
         answer
+    }
+
+    /// Counts its ledger rows among those of all lanes.
+    fn count(&self, state: &mut State) {
+        let rows = state.lane.rows();
+        if rows != state.rows {
+            self.hands.rows.fetch_add(rows.wrapping_sub(state.rows), Ordering::Relaxed); // wraps round when it is less
+            state.rows = rows;
+        }
     }
 
     /// Sees to it that the lane is woken in time.
@@ -277,29 +304,10 @@ impl Cell {
                 Effect::Ended(place) => {
                     info!(subscription = %self.sid, topic = %place.at.topic, partition = place.at.partition, "a replay has ended here");
                 }
-                Effect::News(news) => self.tell(news),
+                Effect::News(news) => news::tell(self.sid, news, &self.hands.metrics),
             }
         }
         arm
-    }
-
-    fn tell(&self, news: News) {
-        let subscription = self.sid;
-        match news {
-            News::Failing => warn!(%subscription, "its endpoint fails: the breaker opened, probes go out"),
-            News::Trying => info!(%subscription, "its endpoint answered: it is tried carefully"),
-            News::Recovered => info!(%subscription, "its endpoint is well again"),
-            News::LedgerFull => {
-                warn!(%subscription, "its ledger is full: nothing new is tried until half of it is free")
-            }
-            News::LedgerFree => info!(%subscription, "its ledger has room again"),
-        }
-        self.hands.metrics.breaker(match news {
-            News::Failing => "open",
-            News::Trying => "probation",
-            News::Recovered => "closed",
-            News::LedgerFull | News::LedgerFree => return,
-        });
     }
 
     /// INVARIANT (INV-3): durable, then the lane is told, then the tickets settle.
@@ -337,7 +345,7 @@ impl Cell {
                         batch.unpark(key, head.body_len);
                     }
                     self.hands.metrics.dead_letter(dying.reason);
-                    batch.dead_letter(&dying.letter(self.sid, clock::now()));
+                    lane.died(batch.dead_letter(&dying.letter(self.sid, clock::now())));
                 }
                 Change::Cursor(key, row) => {
                     debug!(subscription = %self.sid, partition = key.at.partition, offset = row.offset, mode = ?row.mode, "cursor");

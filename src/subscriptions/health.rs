@@ -6,6 +6,7 @@ use crate::model::cursor::{BehindReason, CursorMode, CursorRow};
 use crate::model::record::TopicPartition;
 use crate::model::subscription::State;
 use crate::model::time::Timestamp;
+use crate::model::weight::Weight;
 use crate::subscriptions::cell::Cell;
 use std::sync::Arc;
 
@@ -30,6 +31,10 @@ pub struct Health {
     pub rows: usize,
     /// Bytes of these.
     pub bytes: u64,
+    /// Dead letters.
+    pub letters: Weight,
+    /// What is full, if something is: `ledger`, `ledgers` (all together) or `dead_letters`.
+    pub full: Option<&'static str>,
     /// When the oldest of these was first attempted or parked.
     pub oldest: Option<Timestamp>,
     /// Since when it has been failing without a success.
@@ -108,6 +113,8 @@ impl Health {
             queued: counts.queued,
             rows: counts.rows,
             bytes: counts.bytes,
+            letters: counts.letters,
+            full: lane.full(),
             oldest: lane.ledger_oldest(),
             failing_since: lane.failing_since(),
             cursors,

@@ -4,16 +4,19 @@
 //! answer is matched with the change. Readers never wait: they take a snapshot. Each subscription has one
 //! [`cell::Cell`] from birth to deletion, whatever changes in between.
 
-mod again;
+pub mod again;
 pub mod amend;
 mod batch;
 pub mod begin;
+pub mod bounds;
 pub mod cell;
 mod compile;
 pub mod credentials;
 pub mod declared;
 pub mod error;
 pub mod health;
+pub mod narrowed;
+mod news;
 pub(crate) mod order;
 pub mod readers;
 pub mod replays;
@@ -27,14 +30,18 @@ use crate::lane::settings::DeliverySettings;
 use crate::lane::signal::{Disabling, PlaceKey};
 use crate::model::cursor::CursorRow;
 use crate::model::id::Sid;
+use crate::model::quarantine::Quarantined;
 use crate::model::record::TopicPartition;
 use crate::model::subscription::{State, Status, Subscription};
+use crate::quarantine::Quarantine;
 use crate::runtime::clock;
+use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::subscriptions::again::{Again, Passed};
 use crate::subscriptions::amend::{Amendment, Tuned};
-use crate::subscriptions::cell::Hands;
+use crate::subscriptions::cell::{Cell, Hands};
 use crate::subscriptions::error::DirectoryError;
-use crate::subscriptions::snapshot::{Entry, Snapshot, enter, stand};
+use crate::subscriptions::snapshot::{Entry, Group, Snapshot, enter, stand};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -66,6 +73,7 @@ impl Directory {
         }
         // A delete that was cut off after the subscription was gone left its rows (protocol T15).
         hands.store.purge_unknown(&all.values().map(|entry| entry.subscription.sid).collect())?;
+        recall(&hands.store, all.values().map(|entry| (entry.cell.sid, &entry.cell)).collect())?;
         let current = ArcSwap::from_pointee(Snapshot::new(all));
         let (defaults, swapping) = (ArcSwap::from_pointee(defaults), RwLock::new(()));
         Ok(Arc::new(Self { hands, defaults, current, changing: tokio::sync::Mutex::new(()), swapping }))
@@ -249,23 +257,55 @@ impl Directory {
         }
     }
 
-    /// Sends dead letters again, by their ids; gives how many of them were still there. They are made rows at once: a
-    /// few at a time, for each may hold a large event.
+    /// Sends dead letters again, by their ids. They are made rows at once: a few at a time, for each may hold a large
+    /// event.
     ///
     /// # Errors
     /// The store cannot be read, or did not take it.
-    pub async fn send_again(&self, ids: &[String]) -> Result<usize, StoreError> {
+    pub async fn send_again(&self, ids: &[String]) -> Result<Again, StoreError> {
         let _turn = self.changing.lock().await; // a letter that two ask for is sent once
-        let (store, ids) = (self.hands.store.clone(), ids.to_vec());
-        let letters = tokio::task::spawn_blocking(move || {
-            let letters = ids.iter().map(|id| store.dead_letter(id).transpose());
-            letters.flatten().collect::<Result<Vec<_>, _>>()
+        again::send(&self.hands, self.letters(ids).await?, clock::now()).await
+    }
+
+    /// Removes dead letters, by their ids; gives how many were there. A few at a time, as [`Directory::send_again`].
+    ///
+    /// # Errors
+    /// The store cannot be read, or did not take it.
+    pub async fn remove_letters(&self, ids: &[String]) -> Result<usize, StoreError> {
+        let _turn = self.changing.lock().await; // and counted once
+        again::remove(&self.hands, self.letters(ids).await?).await
+    }
+
+    /// Passes quarantined records again, by the ids of their rows; what `pass` makes of one is owed by value to exactly
+    /// those who were owed the record. A few at a time, as [`Directory::send_again`].
+    ///
+    /// # Errors
+    /// The store cannot be read, or did not take it.
+    pub async fn pass_again(
+        &self,
+        quarantine: &Arc<Quarantine>,
+        ids: &[String],
+        pass: impl Fn(&Quarantined) -> Passed + Send + 'static,
+    ) -> Result<Again, StoreError> {
+        let _turn = self.changing.lock().await; // who is made or deleted meanwhile would be missed
+        let (hands, quarantine) = (Arc::clone(&self.hands), Arc::clone(quarantine));
+        let (snapshot, ids) = (self.snapshot(), ids.to_vec());
+        let passing = tokio::task::spawn_blocking(move || {
+            again::pass(&hands, &quarantine, &ids, |row| {
+                let passed = pass(row);
+                let takers = snapshot.takers(&passed.events).into_iter();
+                (passed, takers.map(|Group { cell, events }| (cell, events)).collect())
+            })
         });
-        let letters = letters.await.map_err(|_| StoreError::Closed)??;
-        let snapshot = self.snapshot();
+        passing.await.map_err(|_| StoreError::Closed)??.land(&self.hands).await
+    }
+
+    async fn letters(&self, ids: &[String]) -> Result<again::Letters, StoreError> {
+        let (store, ids) = (self.hands.store.clone(), ids.to_vec());
+        let letters = tokio::task::spawn_blocking(move || again::letters(&store, &ids));
+        let (letters, snapshot) = (letters.await.map_err(|_| StoreError::Closed)??, self.snapshot());
         let cell = |sid: Sid| snapshot.iter().map(|entry| &entry.cell).find(|cell| cell.sid == sid).map(Arc::clone);
-        let letters = letters.into_iter().filter_map(|letter| Some((cell(letter.sid)?, letter))).collect();
-        again::send(&self.hands, letters, clock::now()).await
+        Ok(letters.into_iter().map(|letter| (cell(letter.sid), letter)).collect())
     }
 
     /// Puts a subscription into another state, durably, with the reason for people. One that is in it already stays
@@ -286,4 +326,19 @@ impl Directory {
         changed.status = Status { state, reason, since };
         self.update(changed, subscription.version).await
     }
+}
+
+/// Lanes learn at a start what the store holds of them beside partitions: how much is dead, what replays mean.
+fn recall(store: &Store, cells: HashMap<Sid, &Arc<Cell>>) -> Result<(), StoreError> {
+    for (sid, letters) in store.dead_weights()? {
+        if let Some(cell) = cells.get(&sid) {
+            cell.act(|lane, turn| lane.letters_found(letters, turn));
+        }
+    }
+    for replay in store.replays(None)? {
+        if let Some(cell) = cells.get(&replay.sid) {
+            cell.narrowed.add(replay.stream, &replay.types);
+        }
+    }
+    Ok(())
 }

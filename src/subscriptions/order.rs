@@ -213,7 +213,8 @@ fn url(field: &Field<'_>, guard: &Guard, problems: &mut Problems) -> Option<Url>
     None
 }
 
-fn types(field: &Field<'_>, problems: &mut Problems) -> Vec<String> {
+/// Type patterns: at least one.
+pub(crate) fn types(field: &Field<'_>, problems: &mut Problems) -> Vec<String> {
     let Some(fields) = field.list(problems) else { return Vec::new() };
     if fields.is_empty() {
         field.problem(problems, "there is no pattern", "Write at least one; `**` matches every type");

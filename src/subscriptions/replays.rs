@@ -31,6 +31,7 @@ pub async fn begin(hands: &Hands, cell: &Arc<Cell>, replay: &Replay) -> Result<(
     for (place, row) in &rows {
         batch.cursor(&cursor(replay, place), row);
     }
+    cell.narrowed.add(replay.stream, &replay.types); // before anybody can read for it
     hands.store.durable(batch).await?;
     for (place, row) in rows {
         // A partition that is not ours now brings its cursors when it comes.
@@ -86,6 +87,7 @@ pub async fn call_off(hands: &Hands, cell: &Arc<Cell>, replay: &Replay) -> Resul
     });
     hands.store.durable(batch.await.map_err(|_| StoreError::Closed)??).await?;
     end(); // a partition that came meanwhile brought it back
+    cell.narrowed.remove(replay.stream);
     Ok(())
 }
 

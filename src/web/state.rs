@@ -5,6 +5,8 @@ use crate::egress::guard::Guard;
 use crate::kafka::settings::KafkaSettings;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
+use crate::quarantine::Quarantine;
+use crate::registry::desk::Desk;
 use crate::runtime::status::Board;
 use crate::store::Store;
 use crate::subscriptions::Directory;
@@ -27,6 +29,10 @@ pub struct State {
     pub board: Board,
     /// What was counted.
     pub metrics: Metrics,
+    /// Records that were not understood.
+    pub quarantine: Arc<Quarantine>,
+    /// Where schemas are asked for.
+    pub desk: Arc<Desk>,
     /// Which endpoints may be called.
     pub guard: Guard,
     /// Makes the attempts of tests.

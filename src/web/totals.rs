@@ -5,6 +5,7 @@ use crate::model::cursor::{CursorMode, CursorRow};
 use crate::model::record::TopicPartition;
 use crate::model::subscription;
 use crate::model::time::Timestamp;
+use crate::model::weight::Weight;
 use crate::progress::partitions::Partitions;
 use crate::runtime::clock;
 use crate::runtime::status::Report;
@@ -29,6 +30,8 @@ pub(crate) struct Totals {
     pub(crate) bytes: u64,
     /// When the oldest of these was first attempted or parked.
     pub(crate) oldest: Option<Timestamp>,
+    /// Dead letters.
+    pub(crate) letters: Weight,
     /// Cursors.
     pub(crate) cursors: u64,
     /// Offsets from the furthest place that is behind to intake.
@@ -54,6 +57,7 @@ impl Totals {
             totals.queued += health.queued as u64;
             totals.rows += health.rows as u64;
             totals.bytes += health.bytes;
+            totals.letters += health.letters;
             totals.oldest = [totals.oldest, health.oldest].into_iter().flatten().min();
             let cursors = entry.cell.act(|lane, _| {
                 let cursors = lane.cursors().map(|(place, row)| (place.at.clone(), row));
@@ -77,6 +81,8 @@ pub(crate) fn gauges(state: &State) -> Gauges {
         ledger_rows: totals.rows,
         ledger_bytes: totals.bytes,
         ledger_oldest: totals.oldest.map(|oldest| now.since(oldest)),
+        dead_letters: totals.letters,
+        quarantine: state.quarantine.weight(),
         cursors: totals.cursors,
         cursor_headroom: report.cursor_headroom,
         catch_up_lag: totals.lag,

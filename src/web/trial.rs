@@ -12,6 +12,9 @@ use crate::model::secret::Secret;
 use crate::model::subscription::{Subscription, Tenant};
 use crate::pipeline::Pipeline;
 use crate::progress::partitions::Partitions;
+use crate::quarantine::Quarantine;
+use crate::quarantine::settings::QuarantineSettings;
+use crate::registry::desk::Desk;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::{Board, Health};
@@ -79,6 +82,7 @@ pub(crate) fn state(directory: &TempDir) -> State {
     let settings = StoreSettings { path: directory.path().join("store"), min_free: 0, ..StoreSettings::default() };
     let store = Store::open(&settings, Box::new(|_| {})).unwrap();
     let metrics = Metrics::new();
+    let quarantine = Quarantine::open(store.clone(), metrics.clone(), QuarantineSettings::default()).unwrap();
     let hands = Hands::new(store.clone(), Arc::new(Partitions::default()), metrics.clone());
     let allow = vec![Entry::Net("127.0.0.0/8".parse().unwrap())];
     let egress = EgressSettings { allow_http: true, allow, ..EgressSettings::default() };
@@ -96,7 +100,9 @@ pub(crate) fn state(directory: &TempDir) -> State {
         1 << 20,
     )));
     let (reloads, _) = Reloads::new(); // nobody reloads
-    State { directory, store, board, metrics, guard, transport, kafka, pipeline, reloads }
+    let quarantine = Arc::new(quarantine);
+    let desk = Arc::new(Desk::new(None));
+    State { directory, store, board, metrics, desk, quarantine, guard, transport, kafka, pipeline, reloads }
 }
 
 // === impl Trial ===

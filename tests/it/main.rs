@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod behind;
+mod bounds;
 mod habits;
 mod harness;
 mod isolation;
@@ -20,3 +21,4 @@ mod registry;
 mod reload;
 mod retry_after;
 mod support;
+mod terminal;

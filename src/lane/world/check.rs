@@ -3,10 +3,11 @@
 use crate::lane::ledger::Known;
 use crate::lane::place::Stand;
 use crate::lane::world::drive::World;
-use crate::lane::world::log::{GROUP, QUEUE, ROWS, SLOTS, Step, at, event, sid};
+use crate::lane::world::log::{GROUP, LETTERS, QUEUE, ROWS, SLOTS, Step, at, event, sid};
 use crate::model::cursor::{CursorKey, CursorMode};
 use crate::model::delivery::LedgerKey;
 use crate::model::subscription::Ordering;
+use crate::model::weight::Weight;
 use std::collections::BTreeSet;
 
 impl World {
@@ -96,12 +97,28 @@ impl World {
         let most = ROWS + members + (2 * QUEUE + GROUP) + (QUEUE + GROUP); // the queue, what was held; replays
         assert!(counts.rows <= most, "INV-11: {counts:?}");
         assert_eq!(counts.regressions, 0, "INV-8");
+        let letters = counts.letters.rows;
+        assert!(letters <= LETTERS + members as u64 + 1, "what is out may still die: {counts:?}");
+    }
+
+    /// All dead letters are removed: the lane hears of it.
+    pub(crate) fn forget_letters(&mut self) {
+        let letters = self.lane.counts().letters;
+        self.forgotten += letters.rows;
+        self.act(|lane, turn| lane.letters_gone(letters, turn));
+    }
+
+    /// After a death the lane hears what the store holds.
+    pub(crate) fn recall_letters(&mut self) {
+        let rows = (self.flushed.dead.len() as u64).saturating_sub(self.forgotten);
+        self.act(|lane, turn| lane.letters_found(Weight { rows, bytes: rows }, turn));
     }
 
     /// Receivers are up: everything ends accepted or dead, and nothing is left (INV-15).
     pub(crate) fn heal(&mut self) {
         for _ in 0..600 {
             self.apply(Step::Resume);
+            self.apply(Step::Forget);
             for p in 0..self.parts.len() {
                 if self.parts[p].stopped {
                     self.apply(Step::Close(p));

@@ -12,6 +12,7 @@ use crate::model::event::Emitted;
 use crate::model::outcome::RetryAfter;
 use crate::model::subscription::Ordering;
 use crate::model::time::Timestamp;
+use crate::model::weight::Weight;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub(crate) struct World {
     pub(crate) unordered: BTreeSet<LedgerKey>,
     pub(crate) paused: bool,
     pub(crate) rolls: u64,
+    /// Dead letters that were removed.
+    pub(crate) forgotten: u64,
 }
 
 impl World {
@@ -62,6 +65,7 @@ impl World {
             unordered: BTreeSet::new(),
             paused: false,
             rolls: 0,
+            forgotten: 0,
         };
         (0..world.parts.len()).for_each(|p| world.open(p));
         world
@@ -82,6 +86,9 @@ impl World {
                 Effect::Settle(ticket) => self.settle(&ticket),
                 Effect::Write(write) => {
                     for change in &write.changes {
+                        if matches!(change, Change::Dead(..)) {
+                            self.lane.died(Weight::of(1));
+                        }
                         if let Change::Park(key, head, _) = change {
                             self.lane.weigh(key, head.body_len);
                             if ordering == Ordering::None {
@@ -171,6 +178,8 @@ impl World {
                 self.act(|lane, turn| lane.resume(turn));
             }
             Step::Shed => self.act(|lane, turn| lane.shed(turn)),
+            Step::Forget => self.forget_letters(),
+            Step::Confine => self.act(|lane, turn| lane.confine(turn)),
             Step::Reorder => self.act(|lane, turn| lane.configure(turn_order(lane), turn)),
             Step::Replay(p, from, length) => self.replay(p % many, from, length),
         }
@@ -214,7 +223,7 @@ impl World {
         for (n, key) in keys.iter().enumerate() {
             self.check_start(key, &keys[..n], if bury { "given up" } else { "sent" });
         }
-        assert!(!matches!(self.lane.gate(), Gate::Shut(Shut::Paused | Shut::Disabled | Shut::Deleted)));
+        assert!(!matches!(self.lane.gate(), Gate::Shut(Shut::Paused | Shut::Disabled | Shut::DeadLettersFull)));
         self.out.push(Out { attempt: start.attempt, keys, accepted: false, bury });
     }
 
@@ -334,6 +343,7 @@ impl World {
         let settings = DeliverySettings { ordering: self.lane.settings.ordering, ..self.settings.clone() };
         let settings = self.lane.changing.take().unwrap_or(settings); // the change was durable before
         self.lane = Lane::new(sid(), settings);
+        self.recall_letters();
         if self.paused {
             self.act(|lane, turn| lane.pause(turn));
         }

@@ -19,6 +19,7 @@ pub(crate) const QUEUE: usize = 3;
 pub(crate) const SLOTS: u16 = 3;
 pub(crate) const ROWS: usize = 4;
 pub(crate) const GROUP: usize = 5;
+pub(crate) const LETTERS: u64 = 3;
 
 /// One step of a schedule.
 #[derive(Clone, Debug)]
@@ -45,6 +46,10 @@ pub(crate) enum Step {
     Pause,
     Resume,
     Shed,
+    /// All dead letters are removed.
+    Forget,
+    /// All ledgers together are full.
+    Confine,
     Reorder,
     Replay(usize, i64, i64),
 }
@@ -132,6 +137,7 @@ pub(crate) fn settings(ordering: Ordering, variant: u8) -> DeliverySettings {
         queue: QUEUE,
         concurrency: SLOTS,
         ledger_rows: ROWS,
+        dead_letter_rows: LETTERS,
         batch: (variant & 1 == 1).then_some(batch),
         on_blocked: if variant & 2 == 2 { OnBlocked::DeadLetter } else { OnBlocked::Wait },
         rate: (variant & 4 == 4).then_some(2),

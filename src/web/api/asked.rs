@@ -15,15 +15,15 @@ pub(crate) const BODY: usize = 1 << 20;
 pub(crate) struct Document {
     /// What it says.
     pub(crate) value: Value,
-    /// Its bytes as a digest, to know the same request again.
+    /// Path and bytes as a digest, to know the same request again.
     pub(crate) digest: [u8; 32],
 }
 
 /// The last part of the path.
 pub(crate) struct Id(pub(crate) String);
 
-/// A change that says nothing but its path: its body, if there is one, is not read.
-pub(crate) struct Plain;
+/// A change that says nothing but its path, whose digest this is: its body, if there is one, is not read.
+pub(crate) struct Plain(pub(crate) [u8; 32]);
 
 impl<S: Send + Sync> FromRequestParts<S> for Plain {
     type Rejection = Problem;
@@ -35,7 +35,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Plain {
         if headers.contains_key(header::CONTENT_TYPE) || headers.contains_key(header::ORIGIN) {
             is_json(headers)?;
         }
-        Ok(Self)
+        Ok(Self(digest(parts.uri.path(), &[])))
     }
 }
 
@@ -44,6 +44,7 @@ impl<S: Send + Sync> FromRequest<S> for Document {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         is_json(request.headers())?;
+        let path = request.uri().path().to_owned();
         let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         if declared.and_then(|length| length.parse().ok()).is_some_and(|length: u64| length > BODY as u64) {
             return Err(too_large());
@@ -54,7 +55,7 @@ impl<S: Send + Sync> FromRequest<S> for Document {
         })?;
         let value =
             serde_json::from_slice(&bytes).map_err(|error| Problem::of(Kind::MalformedJson, error.to_string()))?;
-        Ok(Self { value, digest: Sha256::digest(&bytes).into() })
+        Ok(Self { value, digest: digest(&path, &bytes) })
     }
 }
 
@@ -76,6 +77,10 @@ fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::of(Kind::UnsupportedMediaType, "send content-type: application/json"))
+}
+
+fn digest(path: &str, body: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(path).chain_update([0]).chain_update(body).finalize().into()
 }
 
 fn too_large() -> Problem {

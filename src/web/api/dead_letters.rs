@@ -37,7 +37,7 @@ struct Wanted {
 
 /// Why a delivery was given up, or a whole range lost.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reason {
+pub(crate) enum Reason {
     Letter(DeadReason),
     Lost,
 }
@@ -51,12 +51,7 @@ pub(crate) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Page, Problem> {
     let asked = Asked::read(query.as_deref(), &["subscription", "reason"])?;
-    let reason = asked.filter("reason").map(|text| {
-        let reason = DeadReason::ALL.into_iter().find(|reason| reason.as_str() == text);
-        let lost = (text == lost::REASON).then_some(Reason::Lost);
-        let reason = reason.map(Reason::Letter).or(lost);
-        reason.ok_or_else(|| page::bad("reason", &format!("must be one of {}", reasons())))
-    });
+    let reason = asked.filter("reason").map(Reason::read);
     let after = if asked.after.as_deref().is_some_and(|after| after.starts_with(lost::PREFIX)) {
         asked.after.clone()
     } else {
@@ -106,6 +101,18 @@ pub(crate) fn scope(
     }
     sids.sort_unstable();
     Ok((names, Some(sids)))
+}
+
+// === impl Reason ===
+
+impl Reason {
+    /// The reason that a parameter names.
+    pub(crate) fn read(text: &str) -> Result<Self, Problem> {
+        let reason = DeadReason::ALL.into_iter().find(|reason| reason.as_str() == text);
+        let lost = (text == lost::REASON).then_some(Self::Lost);
+        let reason = reason.map(Self::Letter).or(lost);
+        reason.ok_or_else(|| page::bad("reason", &format!("must be one of {}", reasons())))
+    }
 }
 
 // === impl Wanted ===
@@ -231,7 +238,9 @@ pub(crate) mod tests {
 
     pub(crate) async fn bury(trial: &Trial, letters: impl IntoIterator<Item = DeadLetter>) {
         let mut batch = Batch::new();
-        letters.into_iter().for_each(|letter| batch.dead_letter(&letter));
+        for letter in letters {
+            batch.dead_letter(&letter);
+        }
         trial.state.store.durable(batch).await.unwrap();
     }
 

@@ -6,8 +6,9 @@
 use crate::web::api::problem::{Kind, Problem};
 use crate::web::auth::Caller;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -122,6 +123,19 @@ impl Answers {
 // === impl Answer ===
 
 impl Answer {
+    /// An answer in JSON.
+    pub(crate) fn json(status: StatusCode, body: &Value) -> Self {
+        let json = HeaderValue::from_static("application/json");
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
+        Self { status, headers, body: Bytes::from(body.to_string()) }
+    }
+
+    /// With a header more.
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
     /// The answer, given for the first time.
     pub(crate) fn first(self) -> Response {
         let mut response = Response::new(Body::from(self.body));

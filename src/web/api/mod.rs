@@ -3,9 +3,12 @@
 
 mod asked;
 mod conditions;
+mod counted;
 mod dead_letters;
 pub(crate) mod idempotency;
 mod lost;
+mod mending;
+mod once;
 mod page;
 mod past;
 pub(crate) mod problem;
@@ -43,7 +46,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The resources.
-fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 15] {
+fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 17] {
     use subscriptions::{change, create, delete, list, show};
     [
         ("/v1/subscriptions", get(list).post(create)),
@@ -54,11 +57,13 @@ fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 15] {
         ("/v1/subscriptions/{id}/test", post(sample::send)),
         ("/v1/subscriptions/{id}/replays", get(replays::list).post(replays::create)),
         ("/v1/subscriptions/{id}/replays/{replay}", get(replays::show).delete(replays::cancel)),
-        ("/v1/dead-letters", get(dead_letters::list)),
+        ("/v1/dead-letters", get(dead_letters::list).delete(revival::forget_some)),
         ("/v1/dead-letters/retry", post(revival::retry)),
         ("/v1/dead-letters/{id}", get(dead_letters::show).delete(revival::forget)),
-        ("/v1/quarantine", get(quarantine::list)),
-        ("/v1/quarantine/{id}", get(quarantine::show)),
+        ("/v1/quarantine", get(quarantine::list).delete(mending::forget_some)),
+        ("/v1/quarantine/retry", post(mending::retry)),
+        ("/v1/quarantine/{id}", get(quarantine::show).delete(mending::forget)),
+        ("/v1/quarantine/{id}/retry", post(mending::retry_one)),
         ("/v1/reload", post(reload::reload)),
         ("/v1/status", get(status::show)),
     ]

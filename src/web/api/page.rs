@@ -39,15 +39,8 @@ impl Asked {
     /// # Errors
     /// A parameter is unknown, there twice, or has no fit value.
     pub(crate) fn read(query: Option<&str>, filters: &[&str]) -> Result<Self, Problem> {
-        let mut all = HashMap::new();
-        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-            if !["limit", "cursor"].contains(&&*name) && !filters.contains(&&*name) {
-                return Err(bad(&name, "is not known here"));
-            }
-            if all.insert(name.to_string(), value.into_owned()).is_some() {
-                return Err(bad(&name, "is there twice"));
-            }
-        }
+        let known = [filters, &["limit", "cursor"]].concat();
+        let mut all = self::filters(query, &known)?;
         let limit = match all.remove("limit") {
             None => DEFAULT,
             Some(text) => {
@@ -84,6 +77,23 @@ impl IntoResponse for Page {
         let next = self.last.map(|id| URL_SAFE_NO_PAD.encode(id));
         Json(json!({ "items": self.items, "next_cursor": next })).into_response()
     }
+}
+
+/// The parameters of a query string, of which only these are known.
+///
+/// # Errors
+/// One is unknown, or there twice.
+pub(crate) fn filters(query: Option<&str>, known: &[&str]) -> Result<HashMap<String, String>, Problem> {
+    let mut all = HashMap::new();
+    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        if !known.contains(&&*name) {
+            return Err(bad(&name, "is not known here"));
+        }
+        if all.insert(name.to_string(), value.into_owned()).is_some() {
+            return Err(bad(&name, "is there twice"));
+        }
+    }
+    Ok(all)
 }
 
 /// The value of a parameter is wrong.

@@ -1,5 +1,6 @@
 //! `/v1/subscriptions/{id}/replays`: what the log still holds, sent again.
 
+use crate::model::id::Sid;
 use crate::model::problem::Problems;
 use crate::model::replay::Replay;
 use crate::model::subscription::Start;
@@ -7,10 +8,13 @@ use crate::model::time::Timestamp;
 use crate::runtime::{clock, random};
 use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::subscriptions::order;
 use crate::subscriptions::replays::{self, Progress};
 use crate::subscriptions::snapshot::Entry;
 use crate::web::api::asked::{Document, Id};
-use crate::web::api::idempotency::{Answer, Known};
+use crate::web::api::counted::{self, Counted};
+use crate::web::api::idempotency::Answer;
+use crate::web::api::once::{Request, once, whole};
 use crate::web::api::problem::{Kind, Problem};
 use crate::web::api::subscriptions::{Answered, seen};
 use crate::web::api::{past, stored};
@@ -18,7 +22,6 @@ use crate::web::auth::Caller;
 use crate::web::state::Api;
 use crate::yaml::fields::{Field, Fields};
 use crate::yaml::node::Node;
-use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
@@ -36,6 +39,7 @@ const RUNNING: usize = 10;
 struct Wanted {
     from: Start,
     to: Option<Timestamp>,
+    types: Vec<String>,
     dry_run: bool,
 }
 
@@ -48,34 +52,28 @@ pub(crate) async fn create(
 ) -> Answered {
     let entry = seen(&api, &caller, &id)?;
     let wanted = Wanted::read(&document.value, clock::now())?;
-    let claim = match api.kept.look(&headers, &caller, document.digest)? {
-        Known::Yes(response) => return Ok(response),
-        Known::No(claim) => claim,
-    };
-    let range = (wanted.from, wanted.to);
-    let stretches = past::look(&api, move |past, topics| past.stretches(topics, range)).await?;
-    let (sid, stream) = (entry.subscription.sid, u128::from_be_bytes(random::sid().to_bytes()));
-    let replay = Replay { sid, stream, from: wanted.from, to: wanted.to, created: clock::now(), stretches };
     if wanted.dry_run {
-        return Ok(Json(json!({ "id": null, "state": "dry_run", "total": replay.total() })).into_response());
+        let replay = wanted.replay(&api, entry.subscription.sid).await?;
+        let Counted { matched, offsets } = counted::count(&api, &replay).await?;
+        let body = json!({
+            "id": null, "state": "dry_run", "types": types(&replay),
+            "matched": matched, "counted": offsets, "total": replay.total(),
+        });
+        return Ok(Json(body).into_response());
     }
-    let inner = Arc::clone(&api);
-    let work = async move {
+    let (inner, by) = (Arc::clone(&api), Arc::clone(&caller.name));
+    once(&api, Request { caller: &caller, headers: &headers, digest: document.digest }, async move {
+        let replay = wanted.replay(&inner, entry.subscription.sid).await?;
         make_room(&inner, &entry).await?;
         let begun = replays::begin(inner.state.directory.hands(), &entry.cell, &replay).await;
         begun.map_err(|error| refused(&error))?;
-        info!(subscription = %id, replay = replay.id(), by = %caller.name, "replay begun");
+        info!(subscription = %id, replay = replay.id(), %by, "replay begun");
         let (replay, progress) = stored::read(&inner, move |store| with_progress(store, replay)).await?;
         let location = format!("/v1/subscriptions/{id}/replays/{}", replay.id());
         let location = HeaderValue::from_str(&location).map_err(|_| Problem::not_found("subscription"))?;
-        let json = HeaderValue::from_static("application/json");
-        let headers = HeaderMap::from_iter([(header::LOCATION, location), (header::CONTENT_TYPE, json)]);
-        let body = Bytes::from(shown(&replay, progress).to_string());
-        let answer = Answer { status: StatusCode::ACCEPTED, headers, body };
-        claim.keep(&answer);
-        Ok(answer.first())
-    };
-    api.unbroken(work).await.unwrap_or_else(|_| Err(Problem::of(Kind::Internal, "the change broke down")))
+        Ok(Answer::json(StatusCode::ACCEPTED, &shown(&replay, progress)).with(header::LOCATION, location))
+    })
+    .await
 }
 
 pub(crate) async fn list(
@@ -105,13 +103,13 @@ pub(crate) async fn cancel(
 ) -> Result<StatusCode, Problem> {
     let (entry, (replay, _)) = find(&api, &caller, path).await?;
     let inner = Arc::clone(&api);
-    let work = async move {
+    whole(&api, async move {
         let ended = replays::call_off(inner.state.directory.hands(), &entry.cell, &replay).await;
         ended.map_err(|error| refused(&error))?;
         info!(subscription = %entry.subscription.id, replay = replay.id(), by = %caller.name, "replay called off");
         Ok(StatusCode::NO_CONTENT)
-    };
-    api.unbroken(work).await.unwrap_or_else(|_| Err(Problem::of(Kind::Internal, "the change broke down")))
+    })
+    .await
 }
 
 /// Refuses one too many; forgets the oldest of those that are over.
@@ -132,7 +130,7 @@ async fn make_room(api: &Api, entry: &Entry) -> Result<(), Problem> {
 async fn all(api: &Api, entry: &Entry) -> Result<Vec<(Replay, Progress)>, Problem> {
     let sid = entry.subscription.sid;
     let read =
-        move |store: &Store| store.replays(sid)?.into_iter().map(|replay| with_progress(store, replay)).collect();
+        move |store: &Store| store.replays(Some(sid))?.into_iter().map(|replay| with_progress(store, replay)).collect();
     stored::read(api, read).await
 }
 
@@ -157,10 +155,16 @@ fn shown(replay: &Replay, progress: Progress) -> Value {
         "state": if progress.open > 0 { "running" } else { "finished" },
         "from": replay.from.to_string(),
         "to": replay.to.map(|time| time.to_string()),
+        "types": types(replay),
         "created_at": replay.created.to_string(),
         "delivered": progress.settled,
         "total": replay.total(),
     })
+}
+
+/// The patterns that were asked for; null: all types.
+fn types(replay: &Replay) -> Value {
+    if replay.types.is_empty() { Value::Null } else { json!(replay.types) }
 }
 
 fn refused(error: &StoreError) -> Problem {
@@ -171,6 +175,14 @@ fn refused(error: &StoreError) -> Problem {
 // === impl Wanted ===
 
 impl Wanted {
+    /// What is asked for, of this subscription, looked up in the log.
+    async fn replay(&self, api: &Api, sid: Sid) -> Result<Replay, Problem> {
+        let (from, to, types) = (self.from, self.to, self.types.clone());
+        let stretches = past::look(api, move |past, topics| past.stretches(topics, (from, to))).await?;
+        let stream = u128::from_be_bytes(random::sid().to_bytes());
+        Ok(Replay { sid, stream, from, to, types, created: clock::now(), stretches })
+    }
+
     fn read(document: &Value, now: Timestamp) -> Result<Self, Problem> {
         let (node, mut problems) = (Node::from_json(&"request".into(), document), Problems::default());
         let wanted = Self::fields(&Field::new(&node, ""), now, &mut problems);
@@ -201,10 +213,10 @@ impl Wanted {
             }
             to
         });
-        fields.not_yet("types", problems);
+        let types = fields.optional("types").map(|field| order::types(&field, problems)).unwrap_or_default();
         let dry_run = fields.optional("dry_run").and_then(|field| field.boolean(problems)).unwrap_or_default();
         fields.finish(problems);
-        Some(Self { from: from?, to, dry_run })
+        Some(Self { from: from?, to, types, dry_run })
     }
 }
 
@@ -282,6 +294,35 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_replay_may_be_of_some_types_and_a_dry_run_counts_what_it_would_send() {
+        let (trial, _broker) = shop().await;
+        for (types, matched) in [(json!(null), 5), (json!(["com.acme.*"]), 5), (json!(["com.acme.order", "x.**"]), 0)] {
+            let dry = post(&trial, json!({ "from": "earliest", "types": types, "dry_run": true })).await.json();
+            let expected =
+                json!({ "id": null, "state": "dry_run", "types": types, "matched": matched, "counted": 5, "total": 5 });
+            assert_eq!(dry, expected);
+        }
+        let made = post(&trial, json!({ "from": "earliest", "types": ["com.acme.order"] })).await.json();
+        let path = format!("GET {PATH}/{}", made["id"].as_str().unwrap());
+        assert_eq!(trial.ask(&path).send().await.json()["types"], json!(["com.acme.order"]));
+        let (sid, stream) = (cursors(&trial)[0].0.sid, cursors(&trial)[0].0.stream);
+        assert_eq!(trial.state.store.replays(Some(sid)).unwrap()[0].types, ["com.acme.order"], "it outlives a restart");
+        let event = |name: &str| {
+            let event = letter(sid, 1, crate::model::dead_letter::DeadReason::Gone).event;
+            Arc::new(crate::model::event::Emitted::new(crate::model::event::IntegrationEvent {
+                event_type: name.into(),
+                ..event
+            }))
+        };
+        let again =
+            crate::subscriptions::Directory::load(Arc::clone(trial.state.directory.hands()), Default::default());
+        let cell = Arc::clone(&again.unwrap().snapshot().get("billing").unwrap().cell);
+        let events = [event("com.acme.order"), event("com.acme.any")];
+        let meant = |stream| cell.narrowed.meant(stream, &events).len();
+        assert_eq!((meant(stream), meant(0), meant(stream + 1)), (1, 2, 2));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_replay_that_is_called_off_leaves_nothing_and_hurts_nothing_else() {
         let (trial, _broker) = shop().await;
         let id = post(&trial, json!({ "from": "earliest" })).await.json()["id"].as_str().unwrap().to_owned();
@@ -319,7 +360,7 @@ mod tests {
         let sid = trial.state.directory.snapshot().get("billing").unwrap().subscription.sid;
         assert_eq!(trial.ask("DELETE /v1/subscriptions/billing").send().await.status, 204);
         trial.state.store.durable(Batch::new()).await.unwrap();
-        assert!(trial.state.store.replays(sid).unwrap().is_empty() && cursors(&trial).is_empty());
+        assert!(trial.state.store.replays(Some(sid)).unwrap().is_empty() && cursors(&trial).is_empty());
     }
 
     #[tokio::test]
@@ -332,7 +373,8 @@ mod tests {
             (json!({ "from": "2999-01-01T00:00:00Z" }), "/from"),
             (json!({ "from": old, "to": older }), "/to"),
             (json!({ "from": old, "to": "2999-01-01T00:00:00Z" }), "/to"),
-            (json!({ "from": old, "types": ["a"] }), "/types"),
+            (json!({ "from": old, "types": ["a*"] }), "/types/0"),
+            (json!({ "from": old, "types": [] }), "/types"),
             (json!({ "from": old, "until": old }), "/until"),
         ] {
             let answer = trial.ask(&format!("POST {PATH}")).token("one").json(&body).send().await;

@@ -1,21 +1,25 @@
-//! `POST /v1/dead-letters/retry` and `DELETE /v1/dead-letters/{id}`: what was given up is sent again, or forgotten.
+//! `POST /v1/dead-letters/retry`, `DELETE` of one and by filter: what was given up is sent again, or forgotten.
 
-use crate::model::dead_letter::DeadReason;
+use crate::model::dead_letter::{DeadLetter, DeadReason};
 use crate::model::id::Sid;
 use crate::model::problem::Problems;
 use crate::store::Store;
 use crate::store::batch::Batch;
 use crate::store::error::StoreError;
+use crate::subscriptions::again::Again;
 use crate::web::api::asked::{Document, Id};
-use crate::web::api::dead_letters::scope;
+use crate::web::api::dead_letters::{Reason, scope};
+use crate::web::api::idempotency::Answer;
+use crate::web::api::once::{Request, once, whole};
 use crate::web::api::problem::{Kind, Problem};
-use crate::web::api::{lost, stored};
+use crate::web::api::{lost, page, stored};
 use crate::web::auth::Caller;
 use crate::web::state::Api;
 use crate::yaml::fields::{Field, Fields};
 use crate::yaml::node::Node;
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -45,30 +49,85 @@ struct Found {
 pub(crate) async fn retry(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     document: Document,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let wanted = Wanted::read(&document.value)?;
-    let (names, sids) = scope(&api.state.directory.snapshot(), &caller, wanted.subscription.as_deref())?;
+    if wanted.dry_run {
+        let found = found(&api, &caller, &wanted).await?;
+        return Ok(Json(told(&found, Again::default())).into_response());
+    }
+    let request = Request { caller: &caller, headers: &headers, digest: document.digest };
+    let (inner, caller) = (Arc::clone(&api), caller.clone());
+    once(&api, request, async move {
+        let (found, mut again) = (found(&inner, &caller, &wanted).await?, Again::default());
+        for ids in found.ids.chunks(CHUNK) {
+            again += inner.state.directory.send_again(ids).await.map_err(|error| refused(&error))?;
+        }
+        info!(retried = again.retried, waiting = again.waiting, by = %caller.name, "dead letters are sent again");
+        Ok(Answer::json(StatusCode::OK, &told(&found, again)))
+    })
+    .await
+}
+
+pub(crate) async fn forget_some(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    let asked = page::filters(query.as_deref(), &["subscription", "reason"])?;
+    let reason = asked.get("reason").map(|text| Reason::read(text)).transpose()?;
+    let subscription = asked.get("subscription").cloned();
+    if reason.is_none() && subscription.is_none() {
+        return Err(Problem::of(Kind::BadRequest, "say which, by subscription or reason"));
+    }
+    let inner = Arc::clone(&api);
+    whole(&api, async move {
+        let (mut removed, mut more) = (0, false);
+        if reason != Some(Reason::Lost) {
+            let reason = if let Some(Reason::Letter(reason)) = reason { Some(reason) } else { None };
+            let wanted = Wanted { subscription: subscription.clone(), reason, ..Wanted::default() };
+            let found = found(&inner, &caller, &wanted).await?;
+            for ids in found.ids.chunks(CHUNK) {
+                removed += inner.state.directory.remove_letters(ids).await.map_err(|error| refused(&error))?;
+            }
+            more = found.more;
+        }
+        if matches!(reason, None | Some(Reason::Lost)) {
+            removed += forget_ranges(&inner, &caller, subscription.as_deref()).await?;
+        }
+        info!(removed, by = %caller.name, "dead letters removed");
+        Ok(Json(json!({ "removed": removed, "more": more })))
+    })
+    .await
+}
+
+/// Ranges that retention took; they are few.
+async fn forget_ranges(api: &Api, caller: &Caller, subscription: Option<&str>) -> Result<usize, Problem> {
+    let (names, sids) = scope(&api.state.directory.snapshot(), caller, subscription)?;
+    let sids = sids.unwrap_or_else(|| names.into_keys().collect());
+    let ranges = stored::read(api, move |store| lost::of(store, sids)).await?;
+    let mut batch = Batch::new();
+    ranges.iter().for_each(|(_, range)| batch.drop_lost(range));
+    api.state.store.durable(batch).await.map_err(|error| refused(&error))?;
+    Ok(ranges.len())
+}
+
+/// The letters that are meant, of those that the caller may know of.
+async fn found(api: &Api, caller: &Caller, wanted: &Wanted) -> Result<Found, Problem> {
+    let (names, sids) = scope(&api.state.directory.snapshot(), caller, wanted.subscription.as_deref())?;
     let (reason, id) = (wanted.reason, wanted.id.clone());
     let is_mine = move |sid: Sid| names.contains_key(&sid) && sids.as_ref().is_none_or(|sids| sids.contains(&sid));
-    let found = stored::read(&api, move |store| find(store, (reason, id.as_deref()), is_mine)).await?;
+    let found = stored::read(api, move |store| find(store, (reason, id.as_deref()), is_mine)).await?;
     if wanted.id.is_some() && found.ids.is_empty() {
         return Err(Problem::not_found("dead letter"));
     }
-    let (matched, more) = (found.ids.len(), found.more);
-    if wanted.dry_run {
-        return Ok(Json(json!({ "matched": matched, "retried": 0, "more": more })));
-    }
-    let inner = Arc::clone(&api);
-    let work = async move {
-        let mut retried = 0;
-        for ids in found.ids.chunks(CHUNK) {
-            retried += inner.state.directory.send_again(ids).await.map_err(|error| refused(&error))?;
-        }
-        info!(retried, by = %caller.name, "dead letters are sent again");
-        Ok(Json(json!({ "matched": matched, "retried": retried, "more": more })))
-    };
-    api.unbroken(work).await.unwrap_or_else(|_| Err(Problem::of(Kind::Internal, "the change broke down")))
+    Ok(found)
+}
+
+fn told(found: &Found, again: Again) -> Value {
+    let Again { retried, waiting, .. } = again; // letters have been understood: none fails
+    json!({ "matched": found.ids.len(), "retried": retried, "waiting": waiting, "more": found.more })
 }
 
 pub(crate) async fn forget(
@@ -77,27 +136,27 @@ pub(crate) async fn forget(
     Id(id): Id,
 ) -> Result<StatusCode, Problem> {
     let (names, _) = scope(&api.state.directory.snapshot(), &caller, None)?;
-    let all = caller.tenant().is_none();
-    let wanted = id.clone();
-    let batch = stored::read(&api, move |store| {
-        let mut batch = Batch::new();
+    let (all, wanted) = (caller.tenant().is_none(), id.clone());
+    let inner = Arc::clone(&api);
+    whole(&api, async move {
         if wanted.starts_with(lost::PREFIX) {
-            let range = lost::find(store, names.into_keys(), &wanted)?;
-            return Ok(range.map(|range| {
-                batch.drop_lost(&range);
-                batch
-            }));
+            let range = stored::read(&inner, move |store| lost::find(store, names.into_keys(), &wanted)).await?;
+            let mut batch = Batch::new();
+            batch.drop_lost(&range.ok_or_else(|| Problem::not_found("dead letter"))?);
+            inner.state.store.durable(batch).await.map_err(|error| refused(&error))?;
+        } else {
+            let letter = stored::read(&inner, move |store| store.dead_letter(&wanted)).await?;
+            let may = |letter: &DeadLetter| all || names.contains_key(&letter.sid);
+            letter.filter(may).ok_or_else(|| Problem::not_found("dead letter"))?;
+            let removed = inner.state.directory.remove_letters(std::slice::from_ref(&id)).await;
+            if removed.map_err(|error| refused(&error))? == 0 {
+                return Err(Problem::not_found("dead letter"));
+            }
         }
-        let letter = store.dead_letter(&wanted)?.filter(|letter| all || names.contains_key(&letter.sid));
-        Ok(letter.map(|letter| {
-            batch.drop_dead_letter(&letter);
-            batch
-        }))
-    });
-    let batch = batch.await?.ok_or_else(|| Problem::not_found("dead letter"))?;
-    api.state.store.durable(batch).await.map_err(|error| refused(&error))?;
-    info!(dead_letter = %id, by = %caller.name, "dead letter removed");
-    Ok(StatusCode::NO_CONTENT)
+        info!(dead_letter = %id, by = %caller.name, "dead letter removed");
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 fn find(
@@ -168,8 +227,10 @@ impl Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::delivery::{LedgerHead, LedgerKey};
     use crate::model::record::TopicPartition;
     use crate::model::subscription::Tenant;
+    use crate::runtime::clock;
     use crate::web::api::dead_letters::tests::{bury, letter};
     use crate::web::trial::{Answer, Trial};
 
@@ -191,10 +252,16 @@ mod tests {
         let letters = [(0, DeadReason::Gone), (1, DeadReason::Expired), (2, DeadReason::Gone)];
         bury(&trial, letters.map(|(offset, reason)| letter(sid, offset, reason))).await;
         let gone = json!({ "filter": { "reason": "gone" }, "dry_run": true });
-        assert_eq!(retry(&trial, "", gone).await.json(), json!({ "matched": 2, "retried": 0, "more": false }));
+        assert_eq!(
+            retry(&trial, "", gone).await.json(),
+            json!({ "matched": 2, "retried": 0, "waiting": 0, "more": false })
+        );
         assert_eq!((left(&trial).await, trial.state.store.ledger_heads().unwrap().len()), (3, 0), "a dry run");
         let gone = json!({ "filter": { "reason": "gone", "subscription": "billing" } });
-        assert_eq!(retry(&trial, "", gone).await.json(), json!({ "matched": 2, "retried": 2, "more": false }));
+        assert_eq!(
+            retry(&trial, "", gone).await.json(),
+            json!({ "matched": 2, "retried": 2, "waiting": 0, "more": false })
+        );
         let rows = trial.state.store.ledger_heads().unwrap();
         assert_eq!((left(&trial).await, rows.len()), (1, 2));
         assert!(rows.iter().all(|(key, head)| key.stream != 0 && head.attempts == 0 && head.body_len > 0));
@@ -210,6 +277,46 @@ mod tests {
         let retried = [answers.0, answers.1].map(|answer| answer.json()["retried"].as_u64().unwrap_or(0));
         assert_eq!(retried.iter().sum::<u64>(), 1, "asked for twice at once, it is sent once");
         retry(&trial, "", one).await.problem(404, "not-found");
+    }
+
+    #[tokio::test]
+    async fn letters_that_are_sent_again_or_removed_give_their_lane_room_and_the_same_key_sends_them_once() {
+        let trial = Trial::open().await;
+        let sid = trial.given("billing", Tenant::None, Sid::new(1, 1)).await.sid;
+        bury(&trial, (0..4).map(|offset| letter(sid, offset, DeadReason::Gone))).await;
+        let weights = trial.state.store.dead_weights().unwrap();
+        let entry = trial.state.directory.snapshot().get("billing").cloned().unwrap();
+        entry.cell.act(|lane, turn| lane.letters_found(weights[&sid], turn));
+        let health = async || trial.ask("GET /v1/subscriptions/billing").send().await.json()["health"].clone();
+        assert_eq!(health().await["dead_letters"], json!({ "rows": 4, "bytes": weights[&sid].bytes }));
+        let list = trial.ask("GET /v1/dead-letters").send().await.json();
+        let one = json!({ "filter": { "id": list["items"][0]["id"] } });
+        let keyed = || trial.ask("POST /v1/dead-letters/retry").header("idempotency-key", "k").json(&one).send();
+        let (first, again) = (keyed().await, keyed().await);
+        assert_eq!((&first.json()["retried"], again.json()), (&json!(1), first.json()));
+        assert_eq!(health().await["dead_letters"]["rows"], 3);
+        let path = format!("DELETE /v1/dead-letters/{}", list["items"][1]["id"].as_str().unwrap());
+        assert_eq!(trial.ask(&path).send().await.status, 204);
+        assert_eq!(health().await["dead_letters"]["rows"], 2);
+        trial.ask("DELETE /v1/dead-letters").send().await.problem(400, "bad-request");
+        let gone = trial.ask("DELETE /v1/dead-letters?subscription=billing").send().await.json();
+        assert_eq!(gone, json!({ "removed": 2, "more": false }));
+        assert_eq!(health().await["dead_letters"], json!({ "rows": 0, "bytes": 0 }));
+    }
+
+    #[tokio::test]
+    async fn a_letter_whose_ledger_has_no_room_stays_one() {
+        let trial = Trial::open().await;
+        let sid = trial.given("billing", Tenant::None, Sid::new(1, 1)).await.sid;
+        bury(&trial, [letter(sid, 1, DeadReason::Gone)]).await;
+        let event = letter(sid, 2, DeadReason::Gone).event;
+        let (first, due) = (clock::now(), clock::now().after(std::time::Duration::from_secs(600)));
+        let head = LedgerHead { attempts: 1, first, due, last: None, ordering_key: None, body_len: 16 << 20 };
+        let entry = trial.state.directory.snapshot().get("billing").cloned().unwrap();
+        entry.cell.act(|lane, turn| lane.adopt(vec![(LedgerKey::of(&event, sid), head)], turn));
+        let answer = retry(&trial, "", json!({ "filter": {} })).await.json();
+        assert_eq!(answer, json!({ "matched": 1, "retried": 0, "waiting": 1, "more": false }));
+        assert_eq!(left(&trial).await, 1);
     }
 
     #[tokio::test]

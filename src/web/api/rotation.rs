@@ -9,16 +9,16 @@ use crate::runtime::clock;
 use crate::subscriptions::credentials::{self, SECRETS};
 use crate::subscriptions::error::DirectoryError;
 use crate::web::api::asked::{Document, Id};
-use crate::web::api::conditions::Condition;
-use crate::web::api::idempotency::{Answer, Known};
+use crate::web::api::conditions::{self, Condition};
+use crate::web::api::idempotency::Answer;
+use crate::web::api::once::{Request, once};
 use crate::web::api::problem::{Kind, Problem};
-use crate::web::api::subscriptions::{Answered, TRIES, changeable, refused, tags};
+use crate::web::api::subscriptions::{Answered, TRIES, changeable, refused};
 use crate::web::auth::Caller;
 use crate::web::state::Api;
 use crate::yaml::fields::{Field, Fields};
 use crate::yaml::node::Node;
-use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::{Extension, extract};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -37,17 +37,9 @@ pub(crate) async fn rotate(
     document: Document,
 ) -> Answered {
     let overlap = overlap(&document.value)?;
-    let claim = match api.kept.look(&headers, &caller, document.digest)? {
-        Known::Yes(response) => return Ok(response),
-        Known::No(claim) => claim,
-    };
-    let (inner, condition) = (Arc::clone(&api), Condition::read(&headers));
-    let work = async move {
-        let answer = rotated(&inner, (&caller, &id), (condition, overlap)).await?;
-        claim.keep(&answer);
-        Ok(answer.first())
-    };
-    api.unbroken(work).await.unwrap_or_else(|_| Err(Problem::of(Kind::Internal, "the change broke down")))
+    let request = Request { caller: &caller, headers: &headers, digest: document.digest };
+    let (inner, asked, condition) = (Arc::clone(&api), caller.clone(), Condition::read(&headers));
+    once(&api, request, async move { rotated(&inner, (&asked, &id), (condition, overlap)).await }).await
 }
 
 async fn rotated(
@@ -65,12 +57,11 @@ async fn rotated(
             Err(error) => return Err(refused(&error)),
             Ok(changed) => {
                 info!(subscription = %id, by = %caller.name, "signing secret rotated");
-                let mut headers = tags(&changed);
-                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 let secret = changed.secrets[0].text.expose();
                 let old = changed.secrets[1..].iter().filter_map(|secret| secret.expires).max();
                 let body = json!({ "secret": secret, "old_expire_at": old.map(|time| time.to_string()) });
-                return Ok(Answer { status: StatusCode::CREATED, headers, body: Bytes::from(body.to_string()) });
+                let answer = Answer::json(StatusCode::CREATED, &body);
+                return Ok(answer.with(header::ETAG, conditions::etag(changed.version)));
             }
         }
     }

@@ -25,6 +25,7 @@ pub(crate) async fn show(
 
 fn body(state: &state::State) -> Value {
     let (report, totals, now) = (state.board.read(), Totals::of(&state.directory), clock::now());
+    let quarantine = state.quarantine.weight();
     let counts = |counts: &[(&'static str, u64)]| -> Map<String, Value> {
         counts.iter().map(|(name, n)| ((*name).into(), json!(n))).collect()
     };
@@ -41,6 +42,8 @@ fn body(state: &state::State) -> Value {
         "lanes": counts(&totals.lanes),
         "cursors": totals.cursors,
         "deliveries": { "in_flight": totals.in_flight, "queued": totals.queued },
+        "dead_letters": { "rows": totals.letters.rows, "bytes": totals.letters.bytes },
+        "quarantine": { "rows": quarantine.rows, "bytes": quarantine.bytes },
         "ledger": { "rows": totals.rows, "bytes": totals.bytes, "oldest": totals.oldest.map(text) },
         "store": store(&report, state.store.free_bytes()),
         "schema_registry": report.registry.as_ref().map(health),
@@ -109,7 +112,7 @@ mod tests {
                 end: Some(110),
                 unsettled: 3,
                 oldest,
-                paused: Some("registry"),
+                paused: Some("quarantine"),
             };
             report.partitions.insert(at, partition);
             report.kafka = Health::Bad("no broker answers".into());
@@ -119,7 +122,7 @@ mod tests {
         let status = trial.ask("GET /v1/status").send().await.json();
         let expected = json!([{
             "topic": "shop.orders", "partition": 2, "position": 105, "watermark": 100, "end": 110, "lag": 10,
-            "unsettled": 3, "oldest_unsettled_at": "1970-01-01T00:00:01.000Z", "paused": "registry",
+            "unsettled": 3, "oldest_unsettled_at": "1970-01-01T00:00:01.000Z", "paused": "quarantine",
         }]);
         assert_eq!(status["partitions"], expected);
         assert_eq!(status["schema_registry"], json!({ "ok": false, "reason": "schema 7 is waited for" }));
@@ -130,6 +133,7 @@ mod tests {
         assert_eq!((&status["lanes"], &status["cursors"]), (&lanes, &json!(0)));
         assert_eq!((&status["version"], &status["generation"]), (&json!(env!("CARGO_PKG_VERSION")), &json!(1)));
         assert_eq!(status["ledger"], json!({ "rows": 0, "bytes": 0, "oldest": null }));
+        assert_eq!(status["quarantine"], json!({ "rows": 0, "bytes": 0 }));
         assert!(status["uptime_s"].as_u64().unwrap() < 3_600);
     }
 

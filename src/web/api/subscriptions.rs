@@ -10,7 +10,8 @@ use crate::subscriptions::snapshot::Entry;
 use crate::subscriptions::written;
 use crate::web::api::asked::{Document, Id};
 use crate::web::api::conditions::{self, Condition};
-use crate::web::api::idempotency::{Answer, Known};
+use crate::web::api::idempotency::Answer;
+use crate::web::api::once::{Request, once, whole};
 use crate::web::api::page::{Asked, Page};
 use crate::web::api::past;
 use crate::web::api::problem::{Kind, Problem};
@@ -18,7 +19,6 @@ use crate::web::api::shape::{self, Made};
 use crate::web::auth::Caller;
 use crate::web::state::Api;
 use crate::yaml::node::Node;
-use axum::body::Bytes;
 use axum::extract::{self, RawQuery};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -38,17 +38,9 @@ pub(crate) async fn create(
     headers: HeaderMap,
     document: Document,
 ) -> Answered {
-    let claim = match api.kept.look(&headers, &caller, document.digest)? {
-        Known::Yes(response) => return Ok(response),
-        Known::No(claim) => claim,
-    };
-    let inner = Arc::clone(&api);
-    let work = async move {
-        let answer = made(&inner, &caller, document.value).await?;
-        claim.keep(&answer);
-        Ok(answer.first())
-    };
-    api.unbroken(work).await.unwrap_or_else(|_| Err(Problem::of(Kind::Internal, "the change broke down")))
+    let request = Request { caller: &caller, headers: &headers, digest: document.digest };
+    let (inner, asked) = (Arc::clone(&api), caller.clone());
+    once(&api, request, async move { made(&inner, &asked, document.value).await }).await
 }
 
 pub(crate) async fn list(
@@ -86,12 +78,12 @@ pub(crate) async fn change(
     document: Document,
 ) -> Answered {
     let inner = Arc::clone(&api);
-    let work = async move {
+    whole(&api, async move {
         let changed = changed(&inner, &caller, &id, (Condition::read(&headers), &document.value)).await?;
         info!(subscription = %changed.id, version = changed.version, by = %caller.name, "subscription changed");
         Ok(tagged(&changed, shape::subscription(&changed)))
-    };
-    api.unbroken(work).await.unwrap_or_else(|_| Err(Problem::of(Kind::Internal, "the change broke down")))
+    })
+    .await
 }
 
 pub(crate) async fn delete(
@@ -103,12 +95,12 @@ pub(crate) async fn delete(
     let entry = changeable(&api, &caller, &id)?;
     Condition::read(&headers).check(entry.subscription.version)?;
     let inner = Arc::clone(&api);
-    let work = async move {
+    whole(&api, async move {
         inner.state.directory.delete(&id).await.map_err(|error| refused(&error))?;
         info!(subscription = %id, by = %caller.name, "subscription deleted");
         Ok(StatusCode::NO_CONTENT.into_response())
-    };
-    api.unbroken(work).await.unwrap_or_else(|_| Err(Problem::of(Kind::Internal, "the change broke down")))
+    })
+    .await
 }
 
 async fn made(api: &Api, caller: &Caller, mut document: Value) -> Result<Answer, Problem> {
@@ -127,11 +119,10 @@ async fn made(api: &Api, caller: &Caller, mut document: Value) -> Result<Answer,
     info!(subscription = %created.id, tenant = %created.tenant, by = %caller.name, "subscription created");
     let mut body = shape::subscription(&created);
     body["secrets"] = shape::secrets(&created, if by_user { Made::ByUser } else { Made::Here });
-    let mut headers = tags(&created);
     let location = HeaderValue::from_str(&format!("/v1/subscriptions/{}", created.id));
-    headers.insert(header::LOCATION, location.expect("a new id is of letters and digits"));
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(Answer { status: StatusCode::CREATED, headers, body: Bytes::from(body.to_string()) })
+    let location = location.expect("a new id is of letters and digits");
+    let answer = Answer::json(StatusCode::CREATED, &body).with(header::LOCATION, location);
+    Ok(answer.with(header::ETAG, conditions::etag(created.version)))
 }
 
 /// Changes what is there now. Without a condition, who loses a race against another change begins again.
@@ -224,17 +215,15 @@ fn health(api: &Api, entry: &Entry) -> Value {
         "in_flight": health.in_flight,
         "queued": health.queued,
         "ledger": { "rows": health.rows, "bytes": health.bytes, "oldest": time(health.oldest) },
+        "dead_letters": { "rows": health.letters.rows, "bytes": health.letters.bytes },
+        "full": health.full,
         "cursors": cursors.collect::<Vec<_>>(),
         "failing_since": time(health.failing_since),
     })
 }
 
-pub(crate) fn tags(subscription: &Subscription) -> HeaderMap {
-    HeaderMap::from_iter([(header::ETAG, conditions::etag(subscription.version))])
-}
-
 pub(crate) fn tagged(subscription: &Subscription, body: Value) -> Response {
-    (tags(subscription), Json(body)).into_response()
+    ([(header::ETAG, conditions::etag(subscription.version))], Json(body)).into_response()
 }
 
 #[cfg(test)]

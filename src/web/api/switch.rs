@@ -5,6 +5,7 @@ use crate::subscriptions::error::DirectoryError;
 use crate::subscriptions::snapshot::Entry;
 use crate::web::api::asked::{Id, Plain};
 use crate::web::api::conditions::Condition;
+use crate::web::api::once::whole;
 use crate::web::api::problem::{Kind, Problem};
 use crate::web::api::shape;
 use crate::web::api::subscriptions::{Answered, TRIES, changeable, refused, seen, tagged};
@@ -56,7 +57,7 @@ async fn turn(
     condition: Condition,
 ) -> Answered {
     let inner = Arc::clone(&api);
-    let work = async move {
+    whole(&api, async move {
         for _ in 0..TRIES {
             let entry = turnable(&inner, (&caller, &id), status.0)?;
             condition.check(entry.subscription.version)?;
@@ -70,8 +71,8 @@ async fn turn(
             }
         }
         Err(Problem::of(Kind::Conflict, "others change it all the time: try again"))
-    };
-    api.unbroken(work).await.unwrap_or_else(|_| Err(Problem::of(Kind::Internal, "the change broke down")))
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -184,6 +184,14 @@ impl Daemon {
         reply.json()
     }
 
+    /// Posts `body`; what it does is answered with 200.
+    #[track_caller]
+    pub(crate) fn post_200(&self, path: &str, body: &Value) -> Value {
+        let reply = Call::new("POST", self.api, path).json(body).send().unwrap();
+        assert_eq!(reply.status, 200, "POST {path}: {reply:?}");
+        reply.json()
+    }
+
     /// Makes a call without body.
     #[track_caller]
     pub(crate) fn call(&self, method: &str, path: &str) -> Reply {
