@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(crate) const SUBSCRIPTION: &[u8] = b"sub/";
-const SECRET: &[u8] = b"secret/";
-const DECLARED: &[u8] = b"declared/";
+pub(crate) const SECRET: &[u8] = b"secret/";
+pub(crate) const DECLARED: &[u8] = b"declared/";
 
 #[derive(Serialize, Deserialize)]
 struct SubscriptionForm {

@@ -17,4 +17,5 @@ mod main_job;
 mod no_loss;
 mod outages;
 mod retry_after;
+mod store;
 mod support;
