@@ -375,6 +375,8 @@ impl Drop for Inner {
 }
 
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod memory;
 
 #[cfg(test)]
