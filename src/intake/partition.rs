@@ -86,6 +86,7 @@ impl Admit {
         hands.metrics.records_quarantined(&record.origin.topic, fault.reason);
         warn!(topic = %record.origin.topic, partition = record.origin.partition, offset = record.origin.offset,
             mapping = fault.mapping, field = fault.field, "quarantined: {}", fault.detail);
+        fault::point("quarantine");
         let mut batch = Batch::new();
         batch.quarantine(&Quarantined { record, at: clock::now(), fault });
         let partitions = Arc::clone(&self.partitions);

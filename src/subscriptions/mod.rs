@@ -30,6 +30,7 @@ use crate::model::id::Sid;
 use crate::model::record::TopicPartition;
 use crate::model::subscription::{State, Status, Subscription};
 use crate::runtime::clock;
+use crate::runtime::fault;
 use crate::store::error::StoreError;
 use crate::subscriptions::cell::{Cell, Hands};
 use crate::subscriptions::error::DirectoryError;
@@ -140,7 +141,9 @@ impl Directory {
     ) -> Result<Arc<Subscription>, DirectoryError> {
         let _turn = self.changing.lock().await;
         let entry = enter(&self.hands, &self.defaults, subscription)?;
+        fault::point("subscription.write");
         self.hands.store.put_subscription(&entry.subscription, &cursors).await?;
+        fault::point("subscription.written");
         for (at, row) in cursors {
             // A partition that is not ours now brings its cursors when it comes.
             if let Some(epoch) = self.hands.partitions.with(&at, |progress| progress.epoch()) {
@@ -170,7 +173,9 @@ impl Directory {
         }
         let target = compile::target(&changed, &self.defaults)?;
         let settings = compile::lane_settings(&changed, &self.defaults);
+        fault::point("subscription.write");
         self.hands.store.put_subscription(&changed, &[]).await?;
+        fault::point("subscription.written");
         let (cell, state) = (Arc::clone(&old.cell), changed.status.state);
         cell.retarget(target);
         cell.act(|lane, turn| {
@@ -192,7 +197,9 @@ impl Directory {
         let _turn = self.changing.lock().await;
         let mut all = self.snapshot().all.clone();
         let entry = all.remove(id).ok_or(DirectoryError::NotFound)?;
+        fault::point("subscription.delete");
         self.hands.store.delete_subscription(entry.subscription.sid).await?;
+        fault::point("subscription.deleted");
         self.current.store(Arc::new(Snapshot::new(all)));
         entry.cell.act(|lane, turn| lane.delete(turn));
         let (store, sid) = (self.hands.store.clone(), entry.subscription.sid);
