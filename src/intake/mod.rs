@@ -73,6 +73,12 @@ pub enum IntakeError {
     /// The consumer could not be made or subscribed.
     #[error("the kafka consumer cannot start")]
     Start(#[from] GroupError),
+    /// Another process is this member of the group now.
+    #[error(
+        "another process has joined the group as {0}: it runs on a copy of this store (an imported one, say), or has the \
+         same `group.instance.id`. Only one of them may run: stop one, and start the one that stays again"
+    )]
+    Fenced(String),
 }
 
 /// The loop's own state.
@@ -103,7 +109,8 @@ impl Intake {
     /// what may be committed is committed, and the group is left.
     ///
     /// # Errors
-    /// The consumer could not be made: what the properties say is refused by librdkafka.
+    /// The consumer could not be made: what the properties say is refused by librdkafka. Or another process took this
+    /// member's place in the group.
     pub fn run(self, kafka: &KafkaSettings) -> Result<(), IntakeError> {
         let commits = Commits::new(self.directory.hands().store.id(), Arc::clone(&self.partitions));
         let keeper = Keeper {
@@ -138,7 +145,7 @@ impl Intake {
             refused: None,
             parts: self,
         };
-        running.go_round();
+        running.go_round()?;
         running.group.leave();
         Ok(())
     }
@@ -147,11 +154,14 @@ impl Intake {
 // === impl Loop ===
 
 impl Loop {
-    fn go_round(&mut self) {
+    /// Until the stop. A member that was fenced has nothing to give back or to commit: it is the other's.
+    fn go_round(&mut self) -> Result<(), IntakeError> {
         let (mut ticked, mut beaten) = (Instant::now(), Instant::now());
         while !self.parts.shutdown.stopping() {
-            if let Some(polled) = self.group.poll(TICK) {
-                self.take(polled);
+            match self.group.poll(TICK) {
+                Some(Polled::Fenced) => return Err(IntakeError::Fenced(self.commits.instance())),
+                Some(polled) => self.take(polled),
+                None => {}
             }
             joins::answer(&self.parts.directory, &self.commits);
             if ticked.elapsed() >= TICK {
@@ -166,6 +176,7 @@ impl Loop {
                 beaten = Instant::now();
             }
         }
+        Ok(())
     }
 
     fn take(&mut self, polled: Polled) {
@@ -189,6 +200,7 @@ impl Loop {
             Polled::NotCommitted(why) => self.complain(&format!("the last commit failed and is sent again: {why}")),
             Polled::OutOfRange => self.rescue(),
             Polled::Trouble(what) => self.complain(&what),
+            Polled::Fenced => {} // the loop has ended
         }
     }
 

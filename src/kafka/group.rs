@@ -73,6 +73,8 @@ pub enum Polled {
     OutOfRange,
     /// Something a poll cannot mend; librdkafka goes on trying.
     Trouble(String),
+    /// Another process joined the group under this member's id; this one is out for good.
+    Fenced,
 }
 
 /// A position that had to be moved because the log does not hold it.
@@ -359,6 +361,7 @@ fn trouble(error: &KafkaError) -> Option<Polled> {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => Some(Polled::OutOfRange),
         Some(RDKafkaErrorCode::PartitionEOF) => None,
+        Some(RDKafkaErrorCode::FencedInstanceId) => Some(Polled::Fenced),
         _ => Some(Polled::Trouble(error.to_string())),
     }
 }

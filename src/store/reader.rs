@@ -207,20 +207,20 @@ impl Reader {
         Ok(batch)
     }
 
-    fn read_dead(&self, key: &[u8], value: &[u8]) -> Result<DeadLetter, StoreError> {
+    pub(crate) fn read_dead(&self, key: &[u8], value: &[u8]) -> Result<DeadLetter, StoreError> {
         let who = key::read_dead(key).ok_or_else(|| StoreError::row(key, "it is no dead letter of ours"))?;
         let form: DeadForm = row::read(key, value)?;
         let event = self.body(key, DEAD_BODY, form.body_len)?;
         form.into_letter(key, who, row::read::<EventForm>(key, &event)?.into_event(key)?)
     }
 
-    fn read_quarantined(&self, key: &[u8], value: &[u8]) -> Result<Quarantined, StoreError> {
+    pub(crate) fn read_quarantined(&self, key: &[u8], value: &[u8]) -> Result<Quarantined, StoreError> {
         let form: QuarantineForm = row::read(key, value)?;
         let record = self.body(key, QUARANTINE_BODY, form.body_len)?;
         form.into_row(key, row::read::<RecordForm>(key, &record)?.into_record(key)?)
     }
 
-    fn body(&self, head: &[u8], kind: u8, len: u32) -> Result<Vec<u8>, StoreError> {
+    pub(crate) fn body(&self, head: &[u8], kind: u8, len: u32) -> Result<Vec<u8>, StoreError> {
         let mut body = Vec::with_capacity(len as usize);
         for number in 0..batch::chunks(len) {
             let chunk = self.engine.get(Tree::State, &key::chunk(head, kind, number))?;

@@ -1,5 +1,6 @@
 //! Topics by number: rows carry four bytes instead of a name. A number is made once, durably, and never used again.
 
+use crate::runtime::fault;
 use crate::store::engine::{self, Engine, Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::row;
@@ -7,17 +8,18 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-const PREFIX: &[u8] = b"topic/";
+/// How the keys of topics begin.
+pub(crate) const PREFIX: &[u8] = b"topic/";
 
 /// The numbers that were made so far; clones share them.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Topics(Arc<Mutex<HashMap<Arc<str>, u32>>>);
 
 // === impl Topics ===
 
 impl Topics {
     /// Reads them.
-    pub(crate) fn load(engine: &impl Engine) -> Result<Self, StoreError> {
+    pub(crate) fn load(engine: &(impl Engine + ?Sized)) -> Result<Self, StoreError> {
         let mut numbers = HashMap::new();
         engine::each_row(engine, (Tree::Meta, PREFIX), &[], |key, value| {
             let name = std::str::from_utf8(&key[PREFIX.len()..]).map_err(|error| StoreError::row(key, error))?;
@@ -46,6 +48,7 @@ impl Topics {
         let number = self.lock().values().max().map_or(1, |most| most + 1);
         let key = [PREFIX, topic.as_bytes()].concat();
         engine.apply(Tree::Meta, &[Op::Put(key, [&[row::VERSION][..], &number.to_be_bytes()].concat())])?;
+        fault::point("topic.number");
         engine.flush()?;
         self.lock().insert(Arc::clone(topic), number);
         Ok(number)

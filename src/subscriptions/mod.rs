@@ -35,6 +35,7 @@ use crate::model::record::TopicPartition;
 use crate::model::subscription::{State, Status, Subscription};
 use crate::quarantine::Quarantine;
 use crate::runtime::clock;
+use crate::runtime::fault;
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::subscriptions::again::{Again, Passed};
@@ -128,7 +129,9 @@ impl Directory {
     ) -> Result<Arc<Subscription>, DirectoryError> {
         let _turn = self.changing.lock().await;
         let entry = enter(&self.hands, &self.defaults.load(), subscription)?;
+        fault::point("subscription.write");
         self.hands.store.put_subscription(&entry.subscription, &cursors).await?;
+        fault::point("subscription.written");
         self.begin(&entry, cursors);
         let subscription = Arc::clone(&entry.subscription);
         let mut all = self.snapshot().all.clone();
@@ -151,7 +154,9 @@ impl Directory {
         }
         let target = compile::target(&changed, &self.defaults.load())?;
         let settings = compile::lane_settings(&changed, &self.defaults.load());
+        fault::point("subscription.write");
         self.hands.store.put_subscription(&changed, &[]).await?;
+        fault::point("subscription.written");
         let (cell, state) = (Arc::clone(&old.cell), changed.status.state);
         cell.retarget(target);
         cell.act(|lane, turn| {
@@ -173,7 +178,9 @@ impl Directory {
         let _turn = self.changing.lock().await;
         let mut all = self.snapshot().all.clone();
         let entry = all.remove(id).ok_or(DirectoryError::NotFound)?;
+        fault::point("subscription.delete");
         self.hands.store.delete_subscription(entry.subscription.sid).await?;
+        fault::point("subscription.deleted");
         self.current.store(Arc::new(Snapshot::new(all)));
         self.bury(&entry).await;
         Ok(())

@@ -20,5 +20,6 @@ mod outages;
 mod registry;
 mod reload;
 mod retry_after;
+mod store;
 mod support;
 mod terminal;

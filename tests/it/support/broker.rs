@@ -132,6 +132,18 @@ impl Broker {
         });
     }
 
+    /// Removes all records of `topic` below this offset, on each of its partitions, as retention does.
+    pub(crate) fn forget(&self, topic: &str, partitions: i32, below: i64) {
+        let admin: AdminClient<DefaultClientContext> = client(&self.address()).create().unwrap();
+        let mut offsets = TopicPartitionList::new();
+        for partition in 0..partitions {
+            offsets.add_partition_offset(topic, partition, Offset::Offset(below)).unwrap();
+        }
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(admin.delete_records(&offsets, &options)).unwrap();
+    }
+
     /// Produces all of `samples` in their order; returns when the broker has taken every one.
     pub(crate) fn produce(&self, topic: &str, samples: impl IntoIterator<Item = Sample>) {
         produce(&self.address(), topic, samples);
