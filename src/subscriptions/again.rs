@@ -28,9 +28,7 @@ pub(crate) async fn send(hands: &Hands, letters: Letters, now: Timestamp) -> Res
         rows.entry(cell.sid).or_insert_with(|| (cell, Vec::new())).1.push((key, head));
     }
     hands.store.durable(batch).await?;
-    for (cell, mut rows) in rows.into_values() {
-        // What belongs to a partition that is not ours now comes with it.
-        rows.retain(|(key, _)| hands.partitions.is_open(&key.at));
+    for (cell, rows) in rows.into_values() {
         cell.act(|lane, turn| lane.adopt(rows, turn));
     }
     Ok(sent)

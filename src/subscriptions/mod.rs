@@ -17,6 +17,7 @@ pub mod readers;
 pub mod replays;
 pub mod retry;
 pub mod shape;
+pub mod skip;
 pub mod written;
 
 use crate::lane::partition::Opening;
@@ -33,10 +34,11 @@ use crate::runtime::clock;
 use crate::store::error::StoreError;
 use crate::subscriptions::cell::{Cell, Hands};
 use crate::subscriptions::error::DirectoryError;
+use crate::subscriptions::skip::Skipped;
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
-use tracing::{debug, error};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tracing::{debug, error, info};
 
 /// All subscriptions.
 pub struct Directory {
@@ -44,6 +46,8 @@ pub struct Directory {
     defaults: DeliverySettings,
     current: ArcSwap<Snapshot>,
     changing: tokio::sync::Mutex<()>,
+    /// Partitions whose rows are tried although nobody brings them.
+    owed: Mutex<HashSet<TopicPartition>>,
 }
 
 /// All subscriptions at one moment.
@@ -87,8 +91,9 @@ impl Directory {
         }
         // A delete that was cut off after the subscription was gone left its rows (protocol T15).
         hands.store.purge_unknown(&all.values().map(|entry| entry.subscription.sid).collect())?;
-        let current = ArcSwap::from_pointee(Snapshot::new(all));
-        Ok(Arc::new(Self { hands, defaults, current, changing: tokio::sync::Mutex::new(()) }))
+        hands.store.known().tidy(clock::now())?;
+        let (current, owed) = (ArcSwap::from_pointee(Snapshot::new(all)), Mutex::default());
+        Ok(Arc::new(Self { hands, defaults, current, changing: tokio::sync::Mutex::new(()), owed }))
     }
 
     /// A partition comes, in this epoch: lanes get the cursors and rows that the store holds of it. Blocks.
@@ -97,6 +102,7 @@ impl Directory {
     /// The store failed, or cannot be read.
     pub fn open(&self, at: &TopicPartition, epoch: u64) -> Result<(), StoreError> {
         self.hands.store.settle()?; // rows of an earlier epoch that are still on their way count
+        self.owed().remove(at);
         let mut openings: HashMap<Sid, Opening> = HashMap::new();
         for (key, row) in self.hands.store.cursors_of(at)? {
             openings.entry(key.sid).or_default().cursors.push((key.stream, row));
@@ -115,6 +121,32 @@ impl Directory {
             entry.cell.act(|lane, turn| lane.open(at, Opening { epoch, ..opening }, turn));
         }
         Ok(())
+    }
+
+    /// Nobody brings this partition: no rule reads its topic any more, or it is gone. What the ledger holds of it is
+    /// owed all the same, and tried until the partition comes. Blocks.
+    ///
+    /// # Errors
+    /// The store failed, or cannot be read.
+    pub fn owe(&self, at: &TopicPartition) -> Result<(), StoreError> {
+        if !self.owed().insert(at.clone()) {
+            return Ok(());
+        }
+        self.hands.store.settle()?;
+        let mut rows: HashMap<Sid, Vec<_>> = HashMap::new();
+        for (key, head) in self.hands.store.ledger_heads_of(at)? {
+            rows.entry(key.sid).or_default().push((key, head));
+        }
+        info!(topic = %at.topic, partition = at.partition, subscriptions = rows.len(), "owed, though nothing is read of it");
+        for entry in self.snapshot().iter() {
+            let Some(rows) = rows.remove(&entry.subscription.sid) else { continue };
+            entry.cell.act(|lane, turn| lane.owe(at, rows, turn));
+        }
+        Ok(())
+    }
+
+    fn owed(&self) -> MutexGuard<'_, HashSet<TopicPartition>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All of them as they are now.
@@ -237,6 +269,28 @@ impl Directory {
         let cell = |sid: Sid| snapshot.iter().map(|entry| &entry.cell).find(|cell| cell.sid == sid).map(Arc::clone);
         let letters = letters.into_iter().filter_map(|letter| Some((cell(letter.sid)?, letter))).collect();
         again::send(&self.hands, letters, clock::now()).await
+    }
+
+    /// Lets a subscription that is paused or disabled go on at where intake stands now; gives what lies between, which
+    /// never comes. What the ledger holds stays owed.
+    ///
+    /// # Errors
+    /// It is gone or changed meanwhile, the store cannot be read, or did not take it.
+    pub async fn resume_now(
+        &self,
+        subscription: &Arc<Subscription>,
+    ) -> Result<(Arc<Subscription>, Vec<Skipped>), DirectoryError> {
+        let snapshot = self.snapshot();
+        let entry = snapshot.get(&subscription.id).ok_or(DirectoryError::NotFound)?;
+        if subscription.status.state == State::Active {
+            return Ok((Arc::clone(subscription), Vec::new()));
+        }
+        if entry.subscription.version != subscription.version {
+            let (expected, found) = (subscription.version, entry.subscription.version);
+            return Err(DirectoryError::Conflict { expected, found });
+        }
+        let skipped = skip::to_now(&self.hands, &entry.cell).await?;
+        Ok((self.turn(subscription, (State::Active, None)).await?, skipped))
     }
 
     /// Puts a subscription into another state, durably, with the reason for people. One that is in it already stays
