@@ -1,5 +1,6 @@
 //! How Kafka is, in a sentence for people, and how far a partition is.
 
+use crate::model::jump::Jump;
 use crate::progress::partition::Progress;
 use crate::runtime::status::{Health, PartitionReport};
 use std::time::Duration;
@@ -17,9 +18,10 @@ pub(crate) fn health(connected: Option<bool>, assigned: usize, silence: Duration
     }
 }
 
-/// How far a partition is; the log ends at `end` when last heard of.
-pub(crate) fn report(progress: &Progress, end: Option<i64>) -> PartitionReport {
+/// How far a partition is; the log ends at `end` when last heard of, and `jump` was its last.
+pub(crate) fn report(progress: &Progress, (end, jump): (Option<i64>, Option<Jump>)) -> PartitionReport {
     PartitionReport {
+        jump,
         position: progress.position(),
         watermark: progress.watermark(),
         end: end.map(|end| end.max(progress.position())),

@@ -10,6 +10,7 @@ pub mod table;
 use crate::metrics::gauges::Gauges;
 use crate::metrics::registry::{Book, Bounded, text};
 use crate::model::dead_letter::DeadReason;
+use crate::model::jump::JumpReason;
 use crate::model::outcome::{FailureCause, Outcome};
 use crate::model::quarantine::FaultReason;
 use prometheus::{Counter, Histogram, IntCounter, IntGauge};
@@ -35,6 +36,7 @@ struct Inner {
     backpressure: [Counter; PAUSES.len()],
     store_flush: Histogram,
     catch_up_read: IntCounter,
+    jumps: [IntCounter; JumpReason::ALL.len()],
 }
 
 /// The series of one topic.
@@ -121,6 +123,7 @@ impl Metrics {
             backpressure: book.seconds(&table::BACKPRESSURE, PAUSES),
             store_flush: book.histogram(&table::STORE_FLUSH, &FLUSH),
             catch_up_read: book.counter(&table::CATCH_UP_READ),
+            jumps: book.closed(&table::POSITION_JUMPS, JumpReason::ALL.map(JumpReason::as_str)),
             book,
         }))
     }
@@ -202,6 +205,12 @@ impl Metrics {
     /// Scans read records again, for those who are behind.
     pub fn catch_up_read(&self, count: u64) {
         self.0.catch_up_read.inc_by(count);
+    }
+
+    /// A partition did not go on where it was left.
+    pub fn jumped(&self, reason: JumpReason) {
+        let place = JumpReason::ALL.iter().position(|other| *other == reason).expect("ALL has every reason");
+        self.0.jumps[place].inc();
     }
 
     /// The store made a tick's changes durable.

@@ -1,6 +1,7 @@
 //! The board: what the loops report about themselves, for health, `/v1/status` and metrics. Written by loops,
 //! read by `web`; it decides nothing.
 
+use crate::model::jump::Jump;
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
 use std::collections::BTreeMap;
@@ -56,6 +57,8 @@ pub struct PartitionReport {
     pub unsettled: usize,
     /// When the oldest of them was admitted.
     pub oldest: Option<Timestamp>,
+    /// Its last jump in the life of this process.
+    pub jump: Option<Jump>,
 }
 
 // === impl Board ===
