@@ -18,3 +18,4 @@ mod no_loss;
 mod outages;
 mod retry_after;
 mod support;
+mod topics;
