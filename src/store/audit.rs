@@ -7,10 +7,12 @@ use crate::model::delivery::LedgerKey;
 use crate::model::id::Sid;
 use crate::store::engine::{self, Engine, Tree};
 use crate::store::error::{StoreError, hex};
-use crate::store::key::{self, CURSOR, DEAD, DEAD_BODY, LEDGER, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY, RANGE};
+use crate::store::key::{
+    self, COMMIT, CURSOR, DEAD, DEAD_BODY, LEDGER, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY, RANGE,
+};
 use crate::store::quarantine::QuarantineForm;
 use crate::store::reader::Reader;
-use crate::store::row::{self, CursorForm, DeadForm, EventForm, HeadForm, RangeForm};
+use crate::store::row::{self, CommitForm, CursorForm, DeadForm, EventForm, HeadForm, RangeForm};
 use crate::store::seal::Seal;
 use crate::store::settings::StoreSettings;
 use crate::store::topics::{self, Topics};
@@ -67,12 +69,13 @@ struct Kind {
 }
 
 /// Every kind of row that is written. One that is not here is told as wrong.
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 15] = [
     Kind { tree: Tree::Meta, prefix: identity::KEY, name: "store id", look: Audit::identity },
     Kind { tree: Tree::Meta, prefix: topics::PREFIX, name: "topics", look: Audit::topic },
     Kind { tree: Tree::Config, prefix: subscriptions::SUBSCRIPTION, name: "subscriptions", look: Audit::subscription },
     Kind { tree: Tree::Config, prefix: subscriptions::SECRET, name: "secrets", look: Audit::secret },
     Kind { tree: Tree::Config, prefix: replays::REPLAY, name: "replays", look: Audit::replay },
+    Kind { tree: Tree::State, prefix: &[COMMIT], name: "copies of commits", look: Audit::commit },
     Kind { tree: Tree::State, prefix: &[CURSOR], name: "cursors", look: Audit::cursor },
     Kind { tree: Tree::State, prefix: &[LEDGER], name: "ledger", look: Audit::ledger },
     Kind { tree: Tree::State, prefix: &[LEDGER_BODY], name: "ledger bodies", look: Audit::body },
@@ -186,7 +189,12 @@ impl Audit {
     }
 
     fn topic(&self, key: &[u8], value: &[u8]) -> Looked {
-        let number = u32::from_be_bytes(Self::versioned(key, value)?);
+        let number = match value.split_first() {
+            Some((&row::VERSION, rest)) => {
+                topics::number(value).ok_or_else(|| wrong(key, &format!("it has another length: {}", rest.len())))?
+            }
+            _ => return Err(wrong(key, "its version is unknown")),
+        };
         match self.topics.get(&number) {
             Some(name) if key.ends_with(name.as_bytes()) => Ok(()),
             _ => Err(wrong(key, "its number is another topic's, or its name is no text")),
@@ -212,6 +220,12 @@ impl Audit {
     fn replay(&self, key: &[u8], value: &[u8]) -> Looked {
         let replay = replays::read(key, value)?;
         self.somebodys(replay.sid)
+    }
+
+    fn commit(&self, key: &[u8], value: &[u8]) -> Looked {
+        self.topic_of(key::ledger_topic(key)).ok_or_else(|| wrong(key, "it is of an unknown topic"))?;
+        row::read::<CommitForm>(key, value)?;
+        Ok(())
     }
 
     fn cursor(&self, key: &[u8], value: &[u8]) -> Looked {

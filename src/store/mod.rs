@@ -12,6 +12,7 @@ pub mod error;
 mod flush;
 mod identity;
 mod key;
+pub mod known;
 mod lock;
 mod quarantine;
 mod reader;
@@ -40,6 +41,7 @@ use crate::store::batch::Batch;
 use crate::store::engine::{Engine, Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::flush::{Done, Queue, Writer};
+use crate::store::known::Known;
 use crate::store::reader::Reader;
 use crate::store::seal::Seal;
 use crate::store::settings::StoreSettings;
@@ -134,9 +136,13 @@ impl Store {
     /// # Errors
     /// The store failed or is closed.
     pub fn settle(&self) -> Result<(), StoreError> {
-        let (done, wait) = std::sync::mpsc::channel();
-        self.submit(Batch::new(), move |result| drop(done.send(result)));
-        wait.recv().unwrap_or(Err(StoreError::Closed))
+        self.0.queue.durable(Batch::new())
+    }
+
+    /// What it knows of Kafka's topics and of the group's commits.
+    #[must_use]
+    pub fn known(&self) -> Known<'_> {
+        Known { reader: &self.0.reader, queue: &self.0.queue }
     }
 
     /// Writes what waits, then takes nothing more. Blocks.

@@ -23,3 +23,4 @@ mod retry_after;
 mod store;
 mod support;
 mod terminal;
+mod topics;

@@ -109,6 +109,11 @@ impl Broker {
         }
     }
 
+    /// Where a file of its is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home.join(name)
+    }
+
     /// Makes a topic whose name no one else has; returns its name.
     pub(crate) fn topic(&self, stem: &str, partitions: i32) -> String {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -290,6 +295,7 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=data
+log.cleaner.backoff.ms=500
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
