@@ -318,7 +318,7 @@ impl Audit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::cursor::{BehindReason, CursorKey, CursorMode, CursorRow};
+    use crate::model::cursor::{BehindReason, CommitCopy, CursorKey, CursorMode, CursorRow};
     use crate::model::dead_letter::DeadRange;
     use crate::model::record::TopicPartition;
     use crate::store::engine::Op;
@@ -341,6 +341,8 @@ mod tests {
             to: None,
         };
         batch.cursor(&CursorKey { at: at_one.clone(), stream: 0, sid: sid() }, &row);
+        let copy = CommitCopy { group: "g".into(), offset: 5, near: None, taken: at(1) };
+        batch.commit(&at_one, copy);
         batch.lost(&DeadRange { sid: sid(), at: at_one, stream: 0, died: at(8), from: 2, to: 7 });
         batch.dead_letter(&letter(event("shop.returns", 2, 60_000)));
         batch.quarantine(&quarantined("shop.orders", 3, 60_000));

@@ -5,7 +5,7 @@
 //! A form that must change: raise `row::VERSION`, read the old form beside the new one, leave the old file as it is, and
 //! put what the test prints into a new one.
 
-use crate::model::cursor::{BehindReason, CursorKey, CursorMode, CursorRow};
+use crate::model::cursor::{BehindReason, CommitCopy, CursorKey, CursorMode, CursorRow};
 use crate::model::dead_letter::DeadRange;
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::id::Sid;
@@ -83,6 +83,10 @@ fn cursors() -> [(CursorKey, CursorRow); 2] {
     [(key(1, 0), behind), (key(2, 3), replay)]
 }
 
+fn copy() -> CommitCopy {
+    CommitCopy { group: "hookline".into(), offset: 7, near: Some(at(6)), taken: at(8) }
+}
+
 fn lost() -> DeadRange {
     let at_one = TopicPartition { topic: "shop.orders".into(), partition: 1 };
     DeadRange { sid: sid(), at: at_one, stream: 0, died: at(8), from: 2, to: 7 }
@@ -110,6 +114,7 @@ async fn written() -> Memory {
     let store = over(&engine);
     let mut batch = park(1, 10).2;
     cursors().iter().for_each(|(key, row)| batch.cursor(key, row));
+    batch.commit(&lost().at, copy());
     batch.lost(&lost());
     batch.park(&unanswered().0, &unanswered().1, &event("shop.orders", 5, 10));
     batch.dead_letter(&letter(event("shop.orders", 2, 10)));
@@ -177,6 +182,7 @@ fn assert_read(store: &Store) {
     assert_eq!(store.ledger_heads().unwrap(), [(key.clone(), head), unanswered()]);
     assert_eq!(store.ledger_event(&key).unwrap().unwrap(), event("shop.orders", 1, 10));
     assert_eq!(store.cursors().unwrap(), cursors());
+    assert_eq!(store.known().commit(&lost().at).unwrap(), Some(copy()));
     assert_eq!(store.lost(sid()).unwrap(), [lost()]);
     assert_eq!(store.dead_letters(None, None, 9).unwrap()[0].1, letter(event("shop.orders", 2, 10)));
     assert_eq!(kept(store)[0].1, quarantined("shop.orders", 3, 10));

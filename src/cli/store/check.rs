@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 #[command(after_help = "\
 Example:
   hookline store check --config config/hookline.yaml
-  hookline store check --json | jq .wrong
+  hookline store check --json
 
   It ends with 0 when nothing is wrong, else with 1. It changes no row.")]
 pub struct Args {
