@@ -3,16 +3,19 @@
 //! A command is a file: its `Args`, and `run`. It ends with an exit code of `common::Exit`, or with an error, which
 //! is printed in one line.
 
+pub mod ask;
 pub mod check;
 pub mod common;
 pub mod completions;
 pub mod demo;
+pub mod health;
 pub mod listen;
 pub mod loaded;
 pub mod logs;
 pub mod map;
 pub mod output;
 pub mod receiver;
+pub mod roundtrip;
 pub mod run;
 pub mod store;
 pub mod told;
@@ -58,8 +61,12 @@ pub enum Command {
     Map(map::Args),
     /// Prints the webhooks that come to a local port, and whether they are authentic
     Listen(listen::Args),
+    /// Asks a running daemon whether it is alive, or ready
+    Health(health::Args),
     /// Writes one record to a topic of the configured Kafka
     Trigger(trigger::Args),
+    /// Sends one record through a running daemon and waits until it comes back as a webhook
+    Roundtrip(roundtrip::Args),
     /// Works on the store of a daemon that is stopped
     Store(store::Args),
     /// Prints completions for a shell
@@ -98,7 +105,9 @@ async fn act(args: Args, output: Output) -> anyhow::Result<Exit> {
         Command::Check(args) => check::run(args, common, output),
         Command::Map(args) => map::run(args, common, output),
         Command::Trigger(args) => trigger::run(args, common, output).await,
+        Command::Roundtrip(args) => roundtrip::run(args, common, output).await,
         Command::Listen(args) => listen::run(args, output).await,
+        Command::Health(args) => health::run(args, output).await,
         Command::Store(args) => store::run(args, common, output).await,
         Command::Completions(args) => completions::run(args, Args::command()),
     }

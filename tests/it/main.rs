@@ -18,4 +18,5 @@ mod no_loss;
 mod outages;
 mod reload;
 mod retry_after;
+mod roundtrip;
 mod support;
