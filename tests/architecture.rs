@@ -26,6 +26,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("reqwest", &["egress"]),
     ("cel", &["expr"]),
     ("saphyr_parser", &["yaml"]),
+    ("jsonschema", &["catalogue"]),
     ("prometheus", &["metrics"]),
     ("axum", &["web", "cli"]),
     ("crate::lane", &["lane", "subscriptions", "intake", "dispatch", "catchup", "config"]),

@@ -3,7 +3,9 @@
 //! What a record becomes is open until its deliveries settle and its quarantine rows are durable. A lane takes
 //! whatever it is offered: what finds no room in it is left to its cursor, and read again later.
 
+use crate::catalogue::published::Verdict;
 use crate::lane::signal::Group;
+use crate::metrics::Validity;
 use crate::model::delivery::Ticket;
 use crate::model::event::Emitted;
 use crate::model::quarantine::{Fault, Quarantined};
@@ -17,19 +19,27 @@ use crate::store::batch::Batch;
 use crate::subscriptions::cell::Hands;
 use crate::subscriptions::{self, Directory};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 use tracing::{error, warn};
+
+/// Between two lines in the log about events that do not fit their schema: a mapping that is wrong is wrong each time,
+/// and the metric counts them all.
+const COMPLAINT: Duration = Duration::from_secs(1);
 
 /// Admits records.
 pub(crate) struct Admit {
     directory: Arc<Directory>,
     partitions: Arc<Partitions>,
+    /// When one complained last, in milliseconds.
+    complained: AtomicI64,
 }
 
 // === impl Admit ===
 
 impl Admit {
     pub(crate) fn new(directory: Arc<Directory>, partitions: Arc<Partitions>) -> Self {
-        Self { directory, partitions }
+        Self { directory, partitions, complained: AtomicI64::new(0) }
     }
 
     /// Takes a record; gives it back when its mapping stops the partition.
@@ -63,6 +73,7 @@ impl Admit {
             self.partitions.hold(bytes);
         }
         count(hands, &record, &passage.events, &groups);
+        passage.events.iter().for_each(|emitted| self.judge(pipeline, emitted));
         let ticket = Ticket { at, epoch, offset: record.origin.offset };
         for fault in passage.dropped {
             warn!(offset = ticket.offset, mapping = fault.mapping, "dropped, as its mapping asks: {}", fault.detail);
@@ -78,6 +89,26 @@ impl Admit {
         }
         fault::point("admit.after");
         None
+    }
+
+    /// Counts whether an event is what the catalogue promises. It leaves all the same: whoever waits for it is better
+    /// off with it, and the mapping is mended by whoever looks at the metric.
+    fn judge(&self, pipeline: &Pipeline, emitted: &Emitted) {
+        let event = &emitted.event;
+        let (validity, misfits) = match pipeline.judge(event) {
+            Verdict::Unknown => return,
+            Verdict::Fits => (Validity::Valid, Vec::new()),
+            Verdict::Misfits(misfits) => (Validity::Invalid, misfits),
+        };
+        self.directory.hands().metrics.event_validated(&event.mapping, validity);
+        let (now, last) = (clock::now().as_millis(), self.complained.load(Ordering::Relaxed));
+        if let Some(misfit) = misfits.first()
+            && u128::from(now.abs_diff(last)) >= COMPLAINT.as_millis()
+        {
+            self.complained.store(now, Ordering::Relaxed);
+            warn!(mapping = %event.mapping, event_type = %event.event_type, id = %event.id, field = misfit.path,
+                "an event does not fit the schema of its type, and is delivered all the same: {}", misfit.discreet);
+        }
     }
 
     /// INVARIANT (P7): a record that was not understood is durable before its offset may be committed.

@@ -26,12 +26,13 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the way of an event.
-pub const ALL: [&Definition; 31] = [
+pub const ALL: [&Definition; 32] = [
     &RECORDS_CONSUMED,
     &RECORDS_MAPPED,
     &RECORDS_UNMATCHED,
     &RECORDS_QUARANTINED,
     &EVENTS_EMITTED,
+    &EVENTS_VALIDATED,
     &PARTITION_LAG,
     &PARTITION_WATERMARK_AGE,
     &PARTITION_UNSETTLED,
@@ -77,6 +78,11 @@ pub(crate) const RECORDS_QUARANTINED: Definition = counter(
 );
 pub(crate) const EVENTS_EMITTED: Definition =
     counter("hookline_events_emitted_total", &["mapping"], "Integration events that a mapping made");
+pub(crate) const EVENTS_VALIDATED: Definition = counter(
+    "hookline_events_validated_total",
+    &["mapping", "result"],
+    "Integration events that were held against the schema of their type (catalogue.validate); result is valid or invalid",
+);
 pub(crate) const PARTITION_LAG: Definition = gauge(
     "hookline_partition_lag_records",
     &["topic", "partition"],

@@ -1,13 +1,16 @@
-//! One generation of the rules: decode and map bound together, swapped whole.
+//! One generation of the rules: decode, map and catalogue bound together, swapped whole.
 //!
-//! Takes a record, gives the events it becomes and what went wrong. Pure: who gets the events, and what becomes
-//! of faults, is decided by who asks (intake for real, the dry run for a look).
+//! Takes a record, gives the events it becomes and what went wrong, and says whether an event is what the catalogue
+//! promises. Pure: who gets the events, and what becomes of faults, is decided by who asks (intake for real, the dry
+//! run for a look).
 
+use crate::catalogue::published::{Catalogue, Verdict};
+use crate::catalogue::settings::{SAMPLE, Validate};
 use crate::decode;
 use crate::decode::format::Format;
 use crate::map::mapping::{OnError, TopicSelector};
 use crate::map::{Mapped, Mappings};
-use crate::model::event::Emitted;
+use crate::model::event::{DomainEvent, Emitted, IntegrationEvent};
 use crate::model::quarantine::{Fault, FaultReason};
 use crate::model::record::Record;
 use std::collections::BTreeSet;
@@ -19,6 +22,8 @@ pub struct Pipeline {
     mappings: Mappings,
     formats: Vec<(TopicSelector, Format)>,
     event_bytes: u64,
+    catalogue: Catalogue,
+    validate: Validate,
 }
 
 /// What a record becomes.
@@ -41,7 +46,13 @@ impl Pipeline {
     /// record whose value is larger than `event_bytes` is a fault.
     #[must_use]
     pub fn new(mappings: Mappings, formats: Vec<(TopicSelector, Format)>, event_bytes: u64) -> Self {
-        Self { mappings, formats, event_bytes }
+        Self { mappings, formats, event_bytes, catalogue: Catalogue::default(), validate: Validate::Off }
+    }
+
+    /// With what is promised of the events, and how many of them are held against it.
+    #[must_use]
+    pub fn publishing(self, catalogue: Catalogue, validate: Validate) -> Self {
+        Self { catalogue, validate, ..self }
     }
 
     /// Passes a record through decode and map.
@@ -70,12 +81,58 @@ impl Pipeline {
     /// # Errors
     /// It is too large, or cannot be decoded: no mapping is asked.
     pub fn mapped(&self, record: &Record) -> Result<Vec<Mapped>, Fault> {
+        self.mapped_as(self.format(&record.origin.topic), record)
+    }
+
+    /// As [`Pipeline::mapped`], for a record whose value has this format, whatever its topic's is.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn mapped_as(&self, format: Format, record: &Record) -> Result<Vec<Mapped>, Fault> {
         let size = record.value.as_ref().map_or(0, bytes::Bytes::len) as u64;
         if size > self.event_bytes {
             return Err(self.too_large(size));
         }
-        let event = decode::decode(self.format(&record.origin.topic), record)?;
+        let event = decode::decode(format, record)?;
         Ok(self.mappings.map(&event))
+    }
+
+    /// A record as its topic's format reads it; no mapping is asked.
+    ///
+    /// # Errors
+    /// It cannot be decoded.
+    pub fn decoded<'r>(&self, record: &'r Record) -> Result<DomainEvent<'r>, Fault> {
+        decode::decode(self.format(&record.origin.topic), record)
+    }
+
+    /// What the catalogue says to an event that leaves; it is asked about as many as the configuration says.
+    #[must_use]
+    pub fn judge(&self, event: &IntegrationEvent) -> Verdict {
+        let asked = match self.validate {
+            Validate::Off => false,
+            // An id is a hash: its bytes are as good as dice, and the same event is always in the sample or never.
+            Validate::Sample => event.id.as_bytes()[0].is_multiple_of(SAMPLE),
+            Validate::All => true,
+        };
+        if asked { self.catalogue.judge(&event.event_type, &event.data) } else { Verdict::Unknown }
+    }
+
+    /// The published event types.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The mappings.
+    #[must_use]
+    pub fn rules(&self) -> &Mappings {
+        &self.mappings
+    }
+
+    /// Whether some mapping reads `topic`.
+    #[must_use]
+    pub fn reads(&self, topic: &str) -> bool {
+        self.mappings.matches_topic(topic)
     }
 
     /// The names of all mappings, in their order.
@@ -115,6 +172,7 @@ impl Pipeline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::written::Events;
     use crate::map::written::Rules;
     use crate::model::problem::Problems;
     use crate::model::record::Origin;
@@ -193,6 +251,26 @@ mappings:
         assert_eq!(made(&pass("shop.raw", "hi"))[0].1, &json!("aGk="));
         assert_eq!(made(&pass("shop.text", "hi"))[0].1, &json!("hi"));
         assert_eq!(made(&pass("shop.orders", "[1]"))[0].1, &json!([1]));
+    }
+
+    #[test]
+    fn as_many_events_are_held_against_the_catalogue_as_the_configuration_says() {
+        let text = "events: { t.all: { schema: { type: object } } }";
+        let judged = |validate: Validate| {
+            let (mut events, mut problems) = (Events::default(), Problems::default());
+            events.add_file(&reader::read(&"e.yaml".into(), text).unwrap(), &mut problems);
+            let pipeline = pipeline().publishing(events.finish(), validate);
+            let judge = |offset: i64| {
+                let timestamp = Timestamp::from_millis(0);
+                let origin = Origin { topic: "shop.new".into(), partition: 0, offset, timestamp };
+                let record = Record { origin, key: None, headers: Vec::new(), value: Some("[1]".into()) };
+                pipeline.judge(&pipeline.pass(&record).events[0].event)
+            };
+            (0..1_000).map(judge).filter(|verdict| matches!(verdict, Verdict::Misfits(_))).count()
+        };
+        assert_eq!((judged(Validate::Off), judged(Validate::All)), (0, 1_000));
+        let sampled = judged(Validate::Sample);
+        assert!((1..=30).contains(&sampled), "{sampled} of about 8");
     }
 
     #[test]
