@@ -3,9 +3,10 @@
 use crate::cli::common::{self, Common, Exit, HeaderArg};
 use crate::cli::loaded;
 use crate::cli::output::Output;
-use crate::cli::told::{self, Detail, Known};
+use crate::cli::told::{self, Detail};
 use crate::config::Config;
 use crate::dryrun::explain;
+use crate::dryrun::told::{Known, json};
 use crate::map::mapping::TopicSelector;
 use crate::model::record::{Header, Origin, Record};
 use crate::pipeline::Pipeline;
@@ -60,7 +61,7 @@ pub fn run(args: Args, common: Common, output: Output) -> anyhow::Result<Exit> {
     let explanation = explain::explain(&pipeline, &record, known.subscriptions());
     let detail = if args.explain { Detail::Reasons } else { Detail::Outcome };
     if args.json {
-        output.line(serde_json::to_string_pretty(&told::json(&explanation, &known))?)?;
+        output.line(serde_json::to_string_pretty(&json(&explanation, &known))?)?;
     } else {
         output.line(told::text(&explanation, (&known, detail), &output))?;
     }

@@ -15,6 +15,7 @@ pub mod output;
 pub mod receiver;
 pub mod run;
 pub mod store;
+pub mod test;
 pub mod told;
 pub mod trigger;
 
@@ -54,6 +55,8 @@ pub enum Command {
     Demo(demo::Args),
     /// Says what is wrong with the config and its mappings: all mistakes at once
     Check(check::Args),
+    /// Runs the tests that stand beside the mappings
+    Test(test::Args),
     /// Shows what a record would become and who would get it, without sending anything
     Map(map::Args),
     /// Prints the webhooks that come to a local port, and whether they are authentic
@@ -96,6 +99,7 @@ async fn act(args: Args, output: Output) -> anyhow::Result<Exit> {
         Command::Run(args) => run::run(args, common, output).await,
         Command::Demo(args) => demo::run(args, common, output).await,
         Command::Check(args) => check::run(args, common, output),
+        Command::Test(args) => test::run(args, common, output),
         Command::Map(args) => map::run(args, common, output),
         Command::Trigger(args) => trigger::run(args, common, output).await,
         Command::Listen(args) => listen::run(args, output).await,

@@ -5,6 +5,7 @@
 //! `egress.ca_file`, `${file:...}`) are relative to the configuration file, `store.path` to the working directory.
 
 mod api;
+mod catalogue;
 mod delivery;
 mod egress;
 pub mod error;
@@ -21,6 +22,8 @@ mod sets;
 mod store;
 mod topics;
 
+use crate::catalogue::published::Catalogue;
+use crate::catalogue::settings::Validate;
 use crate::config::error::{ConfigError, Sources};
 use crate::config::files::Named;
 use crate::config::limits::Limits;
@@ -28,6 +31,7 @@ use crate::config::log::LogSettings;
 use crate::config::reading::{Reading, put};
 use crate::config::references::Surroundings;
 use crate::decode::format::Format;
+use crate::dryrun::suite::Test;
 use crate::egress::settings::EgressSettings;
 use crate::intake::settings::IntakeSettings;
 use crate::kafka::settings::KafkaSettings;
@@ -59,6 +63,12 @@ pub struct Config {
     pub formats: Vec<(TopicSelector, Format)>,
     /// The mappings, compiled.
     pub mappings: Mappings,
+    /// The published event types.
+    pub catalogue: Catalogue,
+    /// How many of the events that leave are held against the catalogue.
+    pub validate: Validate,
+    /// The tests beside the mappings.
+    pub tests: Vec<Test>,
     /// The mapping files, in the order in which they were read.
     pub files: Vec<PathBuf>,
     /// Where the store is.
@@ -151,6 +161,7 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     let metrics = api::metrics(top.optional("metrics"), api.listen, reading);
     let log = log::read(top.optional("log"), reading);
     let grace = grace(top.optional("shutdown"), reading);
+    let published = catalogue::read(top.optional("catalogue"), reading);
     later::refuse(&mut top, "schema_registry", later::SCHEMA_REGISTRY, reading);
     later::refuse(&mut top, "secrets", "{}", reading);
     later::refuse(&mut top, "tracing", later::TRACING, reading);
@@ -158,8 +169,24 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     declared(top.optional("subscriptions"), &tree.place, reading);
     top.finish(&mut reading.problems);
     let rules = rules::read(&named, &mut reading.problems, sources);
-    let (mappings, files) = (rules.mappings, rules.files);
-    Some(Config { kafka, formats, mappings, files, store, delivery, limits, scans, egress, api, metrics, log, grace })
+    Some(Config {
+        kafka,
+        formats,
+        mappings: rules.mappings,
+        catalogue: rules.catalogue.headed(published.about),
+        validate: published.validate,
+        tests: rules.tests,
+        files: rules.files,
+        store,
+        delivery,
+        limits,
+        scans,
+        egress,
+        api,
+        metrics,
+        log,
+        grace,
+    })
 }
 
 /// The files and folders of `mappings`, relative to the configuration; `mappings` beside it when nothing is said.
@@ -206,6 +233,7 @@ fn declared(field: Option<Field<'_>>, top: &Place, reading: &mut Reading) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::settings::About;
     use crate::config::log::LogFormat;
     use crate::egress::settings::{Entry, MinTls, Ports};
     use crate::kafka::settings::Start;
@@ -276,11 +304,13 @@ mod tests {
         assert_eq!(config.metrics, MetricsSettings::default());
         assert_eq!(config.log, LogSettings::default());
         assert_eq!(config.grace, GRACE);
+        assert_eq!((&config.catalogue.about, config.validate), (&About::default(), Validate::Off));
         assert!(config.formats.is_empty() && config.files.len() == 1);
         let text = fs::read_to_string(&file).unwrap();
         let written = keys(&reader::read(&"example".into(), &text).unwrap(), "");
         let known = "kafka.brokers kafka.group kafka.start kafka.properties schema_registry.url schema_registry.username \
             schema_registry.password schema_registry.token schema_registry.ca_file schema_registry.cache topics mappings \
+            catalogue.title catalogue.version catalogue.description catalogue.validate \
             subscriptions secrets store.path store.cache store.min_free store.encryption_keys delivery.timeout \
             delivery.concurrency delivery.settle_within delivery.on_blocked delivery.ledger_budget \
             delivery.retry.schedule delivery.retry.max_age delivery.retry.jitter delivery.breaker.consecutive \

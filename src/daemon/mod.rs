@@ -90,7 +90,7 @@ pub async fn start(config: Config, shutdown: Shutdown) -> Result<Running, Daemon
         report.intake_beat = clock::now();
     });
     let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
-    let pipeline = Arc::new(ArcSwap::from_pointee(pipeline));
+    let pipeline = Arc::new(ArcSwap::from_pointee(pipeline.publishing(config.catalogue, config.validate)));
     let state = web::state::State {
         transport,
         kafka: config.kafka.clone(),

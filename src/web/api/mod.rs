@@ -4,8 +4,10 @@
 mod asked;
 mod conditions;
 mod dead_letters;
+mod event_types;
 pub(crate) mod idempotency;
 mod lost;
+mod mappings;
 mod page;
 mod past;
 pub(crate) mod problem;
@@ -42,7 +44,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The resources.
-fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 14] {
+fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 18] {
     use subscriptions::{change, create, delete, list, show};
     [
         ("/v1/subscriptions", get(list).post(create)),
@@ -58,6 +60,10 @@ fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 14] {
         ("/v1/dead-letters/{id}", get(dead_letters::show).delete(revival::forget)),
         ("/v1/quarantine", get(quarantine::list)),
         ("/v1/quarantine/{id}", get(quarantine::show)),
+        ("/v1/event-types", get(event_types::list)),
+        ("/asyncapi.json", get(event_types::document)),
+        ("/v1/mappings", get(mappings::list)),
+        ("/v1/mappings/preview", post(mappings::preview)),
         ("/v1/status", get(status::show)),
     ]
 }
