@@ -7,6 +7,9 @@ pub mod check;
 pub mod common;
 pub mod completions;
 pub mod demo;
+pub mod export;
+pub mod infer;
+pub mod init;
 pub mod listen;
 pub mod loaded;
 pub mod logs;
@@ -34,6 +37,7 @@ use std::process::ExitCode;
     after_help = "\
 Example:
   hookline demo                              shows all of it in one process
+  hookline init                              writes a configuration to begin with
   hookline check                             says what is wrong with the config, with line and hint
   hookline run --set log.level=debug"
 )]
@@ -53,12 +57,18 @@ pub enum Command {
     Run(run::Args),
     /// Shows the whole thing in one process: a broker, a shop, mappings, webhooks that are verified
     Demo(demo::Args),
+    /// Writes a configuration to begin with
+    Init(init::Args),
     /// Says what is wrong with the config and its mappings: all mistakes at once
     Check(check::Args),
     /// Runs the tests that stand beside the mappings
     Test(test::Args),
     /// Shows what a record would become and who would get it, without sending anything
     Map(map::Args),
+    /// Looks at some records of a topic and proposes a mapping for it
+    Infer(infer::Args),
+    /// Prints what is published as a document for others: AsyncAPI, OpenAPI, JSON Schema
+    Export(export::Args),
     /// Prints the webhooks that come to a local port, and whether they are authentic
     Listen(listen::Args),
     /// Writes one record to a topic of the configured Kafka
@@ -98,8 +108,11 @@ async fn act(args: Args, output: Output) -> anyhow::Result<Exit> {
     match args.command {
         Command::Run(args) => run::run(args, common, output).await,
         Command::Demo(args) => demo::run(args, common, output).await,
+        Command::Init(args) => init::run(args, output),
         Command::Check(args) => check::run(args, common, output),
         Command::Test(args) => test::run(args, common, output),
+        Command::Infer(args) => infer::run(args, common, output).await,
+        Command::Export(args) => export::run(args, common, output),
         Command::Map(args) => map::run(args, common, output),
         Command::Trigger(args) => trigger::run(args, common, output).await,
         Command::Listen(args) => listen::run(args, output).await,
