@@ -8,6 +8,7 @@
     reason = "tests may fail loudly, and ask the system themselves"
 )]
 
+mod authoring;
 mod bad_input;
 mod behind;
 mod habits;
@@ -18,3 +19,4 @@ mod no_loss;
 mod outages;
 mod retry_after;
 mod support;
+mod wrong_files;
