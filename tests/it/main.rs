@@ -8,6 +8,7 @@
     reason = "tests may fail loudly, and ask the system themselves"
 )]
 
+mod authoring;
 mod bad_input;
 mod behind;
 mod bounds;
@@ -24,3 +25,4 @@ mod store;
 mod support;
 mod terminal;
 mod topics;
+mod wrong_files;
