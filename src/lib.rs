@@ -5,6 +5,7 @@
 //! [`lane`] -> [`deliver`] -> settled -> committed. [`intake`], [`dispatch`] and [`catchup`] are the loops that make
 //! these stations act; `ARCHITECTURE.md` tells the whole story.
 
+pub mod catalogue;
 pub mod catchup;
 pub mod cli;
 pub mod config;

@@ -26,6 +26,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("reqwest", &["egress"]),
     ("cel", &["expr"]),
     ("saphyr_parser", &["yaml"]),
+    ("jsonschema", &["catalogue", "decode"]),
     ("prometheus", &["metrics"]),
     ("prost_reflect", &["decode"]),
     ("protox", &["decode"]),

@@ -3,20 +3,20 @@
 use crate::cli::common::{self, Common, Exit, HeaderArg};
 use crate::cli::loaded;
 use crate::cli::output::Output;
-use crate::cli::told::{self, Detail, Known};
+use crate::cli::schemas;
+use crate::cli::told::{self, Detail};
 use crate::config::Config;
 use crate::decode;
 use crate::dryrun::explain::{self, Explanation};
+use crate::dryrun::told::{Known, json};
 use crate::map::mapping::TopicSelector;
 use crate::model::record::{Header, Origin, Record};
 use crate::pipeline::Pipeline;
-use crate::registry::client::{Answer, Registry};
-use crate::registry::settings::RegistrySettings;
 use crate::runtime::clock;
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::settings::StoreSettings;
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use std::path::PathBuf;
 
 /// Shows what a record would become and who would get it, without sending anything
@@ -60,32 +60,21 @@ pub async fn run(args: Args, common: Common, output: Output) -> anyhow::Result<E
     let record = record(&args, &config)?;
     let known = known(&config);
     let pipeline = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
-    let explanation = match learn(&pipeline, &record, config.registry.as_ref()).await? {
+    let unknown = match pipeline.pass(&record).absent {
+        Some(id) => schemas::learn(&pipeline, id, config.registry.as_ref()).await?,
+        None => None,
+    };
+    let explanation = match unknown {
         Some(why) => Explanation { undecoded: Some(decode::fault(why)), mappings: Vec::new() },
         None => explain::explain(&pipeline, &record, known.subscriptions()),
     };
     let detail = if args.explain { Detail::Reasons } else { Detail::Outcome };
     if args.json {
-        output.line(serde_json::to_string_pretty(&told::json(&explanation, &known))?)?;
+        output.line(serde_json::to_string_pretty(&json(&explanation, &known))?)?;
     } else {
         output.line(told::text(&explanation, (&known, detail), &output))?;
     }
     Ok(if explanation.stuck() { Exit::Bad } else { Exit::Good })
-}
-
-/// Looks up the schema that the record names, if it names one; gives why there is none.
-async fn learn(
-    pipeline: &Pipeline,
-    record: &Record,
-    registry: Option<&RegistrySettings>,
-) -> anyhow::Result<Option<String>> {
-    let Some(id) = pipeline.pass(record).absent else { return Ok(None) };
-    let registry = registry.context("there is no schema registry")?;
-    let answer = Registry::new(registry)?.look_up(&id).await;
-    match answer.with_context(|| format!("schema {id} cannot be looked up"))? {
-        Answer::Found(text) => Ok(pipeline.schemas().learn(id, &text).err()),
-        Answer::Nothing(why) => Ok(Some(why)),
-    }
 }
 
 /// The record as if it stood at the beginning of its topic, now.

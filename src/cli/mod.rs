@@ -9,7 +9,10 @@ pub mod common;
 pub mod completions;
 pub mod dead_letter;
 pub mod demo;
+pub mod export;
 pub mod health;
+pub mod infer;
+pub mod init;
 pub mod listen;
 pub mod loaded;
 pub mod logs;
@@ -21,11 +24,13 @@ pub mod remote;
 pub mod replay;
 pub mod roundtrip;
 pub mod run;
+pub mod schemas;
 pub mod shown;
 pub mod status;
 pub mod store;
 pub mod subscription;
 pub mod table;
+pub mod test;
 pub mod told;
 pub mod trigger;
 
@@ -43,8 +48,9 @@ use std::process::ExitCode;
     subcommand_required = true,
     after_help = "\
 Example:
-  hookline demo                              shows all of it in one process
-  hookline check                             says what is wrong with the config, with line and hint
+  hookline demo                            # shows all of it in one process
+  hookline init                            # writes a configuration to begin with
+  hookline check                           # says what is wrong with the config, with line and hint
   hookline run --set log.level=debug"
 )]
 pub struct Args {
@@ -63,10 +69,18 @@ pub enum Command {
     Run(run::Args),
     /// Shows the whole thing in one process: a broker, a shop, mappings, webhooks that are verified
     Demo(demo::Args),
+    /// Writes a configuration to begin with
+    Init(init::Args),
     /// Says what is wrong with the config and its mappings: all mistakes at once
     Check(check::Args),
+    /// Runs the tests that stand beside the mappings
+    Test(test::Args),
     /// Shows what a record would become and who would get it, without sending anything
     Map(map::Args),
+    /// Looks at some records of a topic and proposes a mapping for it
+    Infer(infer::Args),
+    /// Prints what is published as a document for others: AsyncAPI, OpenAPI, JSON Schema
+    Export(export::Args),
     /// Prints the webhooks that come to a local port, and whether they are authentic
     Listen(listen::Args),
     /// Asks a running daemon whether it is alive, or ready
@@ -120,7 +134,11 @@ async fn act(args: Args, output: Output) -> anyhow::Result<Exit> {
     match args.command {
         Command::Run(args) => run::run(args, common, output).await,
         Command::Demo(args) => demo::run(args, common, output).await,
+        Command::Init(args) => init::run(args, output),
         Command::Check(args) => check::run(args, common, output),
+        Command::Test(args) => test::run(args, common, output),
+        Command::Infer(args) => infer::run(args, common, output).await,
+        Command::Export(args) => export::run(args, common, output),
         Command::Map(args) => map::run(args, common, output).await,
         Command::Trigger(args) => trigger::run(args, common, output).await,
         Command::Roundtrip(args) => roundtrip::run(args, common, output).await,
@@ -161,8 +179,7 @@ mod tests {
         assert!(has_example(command), "{}", command.get_name());
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         for line in help.lines().filter(|line| line.starts_with("  hookline ")) {
-            let line = line.trim_start().split("  ").next().unwrap_or_default(); // what it does may stand behind it
-            let words = line.split_whitespace().take_while(|word| ![">", "|"].contains(word));
+            let words = line.split_whitespace().take_while(|word| ![">", "|", "#"].contains(word));
             let parsed = Args::try_parse_from(words.map(|word| word.trim_matches('\'')));
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
         }

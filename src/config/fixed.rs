@@ -126,6 +126,8 @@ mod tests {
             "topics.a.format=text",
             "mappings=[]",
             "subscriptions=[]",
+            "catalogue.title=x",
+            "catalogue.validate=all",
             "delivery.timeout=3s",
             "limits.event_bytes=2MiB",
             "limits.lane_queue=3",

@@ -80,6 +80,8 @@ fn texts(field: &Field<'_>, problems: &mut Problems) -> (BTreeMap<String, Secret
             Data::String(text) => text.clone(),
             Data::Number(number) => number.to_string(),
             Data::Bool(value) => value.to_string(),
+            // A reference that led nowhere left nothing, and is told already.
+            Data::Null if problems.0.iter().any(|problem| problem.place == field.node.place) => continue,
             Data::Null | Data::List(_) | Data::Map(_) => {
                 let what = format!("must be text, not {}", field.node.kind());
                 field.problem(problems, what, "Names are written whole: security.protocol: ssl");

@@ -5,6 +5,7 @@
 //! `schema_file`, `ca_file`, `${file:...}`) are relative to the configuration file, `store.path` to the working directory.
 
 mod api;
+mod catalogue;
 pub mod declared;
 mod delivery;
 mod egress;
@@ -26,6 +27,8 @@ mod sets;
 mod store;
 mod topics;
 
+use crate::catalogue::published::Catalogue;
+use crate::catalogue::settings::Validate;
 use crate::config::error::{ConfigError, Sources};
 use crate::config::files::Named;
 use crate::config::fixed::Fixed;
@@ -34,6 +37,7 @@ use crate::config::log::LogSettings;
 use crate::config::reading::{Environment, Reading, put};
 use crate::config::reads::Reads;
 use crate::decode::format::Format;
+use crate::dryrun::suite::Test;
 use crate::egress::guard::Guard;
 use crate::egress::settings::EgressSettings;
 use crate::intake::settings::IntakeSettings;
@@ -71,6 +75,12 @@ pub struct Config {
     pub formats: Vec<(TopicSelector, Format)>,
     /// The mappings, compiled.
     pub mappings: Mappings,
+    /// The published event types.
+    pub catalogue: Catalogue,
+    /// How many of the events that leave are held against the catalogue.
+    pub validate: Validate,
+    /// The tests beside the mappings.
+    pub tests: Vec<Test>,
     /// The mapping files, in the order in which they were read.
     pub files: Vec<PathBuf>,
     /// The declared subscriptions; `None`: no file says which there are.
@@ -129,6 +139,9 @@ impl Config {
             reads,
             formats: _,
             mappings: _,
+            catalogue: _,
+            validate: _,
+            tests: _,
             files: _,
             declared: _,
             delivery: _,
@@ -204,20 +217,23 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     let metrics = api::metrics(top.optional("metrics"), api.listen, reading);
     let log = log::read(top.optional("log"), reading);
     let grace = grace(top.optional("shutdown"), reading);
+    let published = catalogue::read(top.optional("catalogue"), reading);
     later::refuse(&mut top, "secrets", "{}", reading);
     later::refuse(&mut top, "tracing", later::TRACING, reading);
     later::refuse(&mut top, "cluster", later::CLUSTER, reading);
     let (subscriptions, none) = declared::named(top.optional("subscriptions"), &tree.place, reading);
     top.finish(&mut reading.problems);
     let rules = rules::read(&named, &reading.files, &mut reading.problems, sources);
-    let (mappings, files) = (rules.mappings, rules.files);
     let declared = declared::read(&subscriptions, &Guard::new(egress.clone()), reading, sources).or(none);
     Some(Config {
         kafka,
         registry,
         formats,
-        mappings,
-        files,
+        mappings: rules.mappings,
+        catalogue: rules.catalogue.headed(published.about),
+        validate: published.validate,
+        tests: rules.tests,
+        files: rules.files,
         declared,
         store,
         delivery,
@@ -262,6 +278,7 @@ fn grace(field: Option<Field<'_>>, reading: &mut Reading) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::settings::About;
     use crate::config::log::LogFormat;
     use crate::egress::settings::{Entry, MinTls, Ports};
     use crate::kafka::settings::Start;
@@ -337,6 +354,7 @@ mod tests {
         assert_eq!(config.metrics, MetricsSettings::default());
         assert_eq!(config.log, LogSettings::default());
         assert_eq!(config.grace, GRACE);
+        assert_eq!((&config.catalogue.about, config.validate), (&About::default(), Validate::Off));
         assert!(config.formats.is_empty() && config.files.len() == 1 && config.registry.is_none());
         let with_registry = Config::load(&file, &["schema_registry.url=http://x".into()]).unwrap().registry.unwrap();
         assert_eq!(with_registry.cache, crate::decode::schemas::CACHE);
@@ -344,6 +362,7 @@ mod tests {
         let written = keys(&reader::read(&"example".into(), &text).unwrap(), "");
         let known = "kafka.brokers kafka.group kafka.start kafka.properties schema_registry.url schema_registry.username \
             schema_registry.password schema_registry.token schema_registry.ca_file schema_registry.cache topics mappings \
+            catalogue.title catalogue.version catalogue.description catalogue.validate \
             subscriptions secrets store.path store.cache store.min_free store.encryption_keys delivery.timeout \
             delivery.concurrency delivery.settle_within delivery.on_blocked delivery.ledger_budget delivery.dead_letter_budget \
             delivery.retry.schedule delivery.retry.max_age delivery.retry.jitter delivery.breaker.consecutive \

@@ -1,22 +1,45 @@
-//! Mapping files to mappings: found, read in sorted order, compiled together.
+//! Mapping files to mappings, catalogue and tests: found, read in sorted order, compiled together.
 
+use crate::catalogue::published::Catalogue;
+use crate::catalogue::settings::Validate;
+use crate::catalogue::written::Events;
 use crate::config::error::{ConfigError, Sources};
 use crate::config::files::{self, Named};
 use crate::config::reads::Files;
+use crate::dryrun::suite::Test;
+use crate::dryrun::written::Tests;
+use crate::intake::settings::IntakeSettings;
 use crate::map::Mappings;
 use crate::map::written::Rules;
 use crate::model::problem::{Place, Problems};
+use crate::pipeline::Pipeline;
 use crate::yaml::reader;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Mappings, and the files they were read from.
+/// What mapping files hold, and which they are.
 #[derive(Debug)]
 pub struct RuleFiles {
     /// All mappings, compiled.
     pub mappings: Mappings,
+    /// The published event types.
+    pub catalogue: Catalogue,
+    /// The tests beside the mappings.
+    pub tests: Vec<Test>,
     /// The files, in the order in which they were read.
     pub files: Vec<PathBuf>,
+}
+
+// === impl RuleFiles ===
+
+impl RuleFiles {
+    /// The rules bound together, and the tests beside them. Without a configuration every topic is JSON, and every limit
+    /// what it is by default.
+    #[must_use]
+    pub fn suite(self) -> (Pipeline, Vec<Test>) {
+        let pipeline = Pipeline::new(self.mappings, Vec::new(), IntakeSettings::default().event_bytes);
+        (pipeline.publishing(self.catalogue, Validate::Off), self.tests)
+    }
 }
 
 /// Reads the mapping files `paths` and those of the folders among them, without a configuration.
@@ -36,7 +59,7 @@ pub fn load(paths: &[PathBuf]) -> Result<RuleFiles, ConfigError> {
 /// Reads the files that `named` stands for, each once.
 pub(crate) fn read(named: &[Named], reads: &Files, problems: &mut Problems, sources: &mut Sources) -> RuleFiles {
     let mut files: Vec<PathBuf> = Vec::new();
-    let mut rules = Rules::default();
+    let (mut rules, mut events, mut tests) = (Rules::default(), Events::default(), Tests::default());
     for named in named {
         for file in files::found(named, reads, problems) {
             if files.contains(&file) {
@@ -45,7 +68,11 @@ pub(crate) fn read(named: &[Named], reads: &Files, problems: &mut Problems, sour
             match reads.text(&file) {
                 Ok(text) => {
                     match reader::read(&Arc::from(file.display().to_string()), &text) {
-                        Ok(node) => rules.add_file(&node, problems),
+                        Ok(node) => {
+                            rules.add_file(&node, problems);
+                            events.add_file(&node, problems);
+                            tests.add_file(&node, &|path| reads.text(path), problems);
+                        }
                         Err(found) => problems.extend(found),
                     }
                     sources.add(&file, text);
@@ -59,7 +86,7 @@ pub(crate) fn read(named: &[Named], reads: &Files, problems: &mut Problems, sour
         }
     }
     let mappings = rules.finish(problems);
-    RuleFiles { mappings, files }
+    RuleFiles { mappings, catalogue: events.finish(), tests: tests.finish(), files }
 }
 
 #[cfg(test)]

@@ -107,9 +107,8 @@ pub async fn start(config: Config, origin: Origin, shutdown: Shutdown) -> Result
     let listeners = web::bind(&config.api, &config.metrics).await?;
     let (schemas, desk) = registry(config.registry.as_ref())?;
     let rules = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
-    let rules = Arc::new(rules.sharing(Arc::clone(&schemas)));
-    let wanted = Wanted { declared: config.declared, defaults: config.delivery };
-    let kafka = config.kafka;
+    let rules = Arc::new(rules.sharing(Arc::clone(&schemas)).publishing(config.catalogue, config.validate));
+    let (kafka, wanted) = (config.kafka, Wanted { declared: config.declared, defaults: config.delivery });
     let declaring = Declaring { directory: &directory, kafka: &kafka, file: &origin.file };
     declaring.begin(&wanted, &rules, &shutdown).await?;
     let pipeline = Arc::new(ArcSwap::new(rules));

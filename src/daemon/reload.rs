@@ -4,11 +4,13 @@
 //! the start, leaves everything as it is; why stands in log, metric and `/v1/status`.
 
 use crate::config::Config;
+use crate::config::error::ConfigError;
 use crate::config::fixed::Fixed;
 use crate::config::reads::Reads;
 use crate::daemon::affected::affected;
 use crate::daemon::declare::Declaring;
 use crate::daemon::watch;
+use crate::dryrun::suite;
 use crate::kafka::settings::KafkaSettings;
 use crate::model::problem::{Place, Problems};
 use crate::pipeline::Pipeline;
@@ -19,7 +21,7 @@ use crate::subscriptions::Directory;
 use crate::subscriptions::declared::Wanted;
 use crate::web::reload::{Asked, Refused, Reloaded};
 use arc_swap::ArcSwap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
@@ -52,6 +54,17 @@ pub(crate) struct Reloader {
     pub(crate) tried: Reads,
 }
 
+/// A configuration of which every file is right, with its rules bound together.
+struct Bound {
+    rules: Pipeline,
+    wanted: Wanted,
+    level: Level,
+    fixed: Fixed,
+    reads: Reads,
+    /// The tests beside its mappings that fail.
+    failing: Problems,
+}
+
 // === impl Reloader ===
 
 impl Reloader {
@@ -76,8 +89,8 @@ impl Reloader {
     async fn reload(&mut self, cause: Cause) -> Result<Reloaded, Refused> {
         let (taken, answer) = match self.checked().await {
             Err(problems) => (Taken::Refused, Err(Refused::Invalid(problems))),
-            Ok(config) if config.reads == self.in_force => (Taken::Unchanged, Ok(self.unchanged())),
-            Ok(config) => match self.take(config).await {
+            Ok(bound) if bound.reads == self.in_force => (Taken::Unchanged, Ok(self.unchanged())),
+            Ok(bound) => match self.take(bound).await {
                 Ok(reloaded) => (Taken::Applied, Ok(reloaded)),
                 Err(refused) => (Taken::Refused, Err(refused)),
             },
@@ -94,13 +107,13 @@ impl Reloader {
         Reloaded { generation: self.board.read().generation, ..Reloaded::default() }
     }
 
-    /// The configuration, when everything about it is right: its files, and that it asks for nothing that needs a
-    /// restart. What else must hold before rules may run is asked here.
-    async fn checked(&mut self) -> Result<Config, Problems> {
-        let (file, sets) = (self.origin.file.clone(), self.origin.sets.clone());
+    /// The configuration, when everything about it is right: its files, the tests beside its mappings, and that it asks
+    /// for nothing that needs a restart.
+    async fn checked(&mut self) -> Result<Bound, Problems> {
+        let (file, sets, in_force) = (self.origin.file.clone(), self.origin.sets.clone(), self.in_force.clone());
         let (mut problems, place) = (Problems::default(), Place::whole(file.display().to_string()));
-        let config = match tokio::task::spawn_blocking(move || Config::load(&file, &sets)).await {
-            Ok(Ok(config)) => config,
+        let bound = match tokio::task::spawn_blocking(move || Bound::load(&file, &sets, &in_force)).await {
+            Ok(Ok(bound)) => bound,
             Ok(Err(error)) => {
                 self.tried = error.reads;
                 return Err(error.problems);
@@ -110,25 +123,24 @@ impl Reloader {
                 return Err(problems);
             }
         };
-        self.tried = config.reads.clone();
-        for key in self.fixed.changes(&config.fixed()) {
+        self.tried = bound.reads.clone();
+        for key in self.fixed.changes(&bound.fixed) {
             problems.add(&place, key, "is read at the start only", "Restart to take it over, or put it back");
         }
-        problems.or(config)
+        problems.extend(bound.failing.clone());
+        problems.or(bound)
     }
 
     /// Puts it in force: subscriptions and rules between two records, then the rest, which cannot fail.
-    async fn take(&mut self, config: Config) -> Result<Reloaded, Refused> {
-        let (before, event_bytes) = (self.pipeline.load_full(), config.limits.event_bytes);
-        let pipeline = Pipeline::new(config.mappings, config.formats, event_bytes);
+    async fn take(&mut self, bound: Bound) -> Result<Reloaded, Refused> {
+        let (before, wanted) = (self.pipeline.load_full(), bound.wanted);
         // What the registry said of an id holds for ever (SR-5).
-        let pipeline = Arc::new(pipeline.sharing(Arc::clone(before.schemas())));
+        let pipeline = Arc::new(bound.rules.sharing(Arc::clone(before.schemas())));
         let affected = affected(&self.directory, &before, &pipeline);
-        let wanted = Wanted { declared: config.declared, defaults: config.delivery };
         let declaring = Declaring { directory: &self.directory, kafka: &self.kafka, file: &self.origin.file };
         let followed = declaring.follow(&wanted, &pipeline, || self.pipeline.store(Arc::clone(&pipeline))).await?;
-        (self.origin.log)(config.log.level);
-        self.in_force = config.reads;
+        (self.origin.log)(bound.level);
+        self.in_force = bound.reads;
         let mut generation = 0;
         self.board.update(|report| {
             report.generation += 1;
@@ -153,6 +165,25 @@ impl Reloader {
             reload.problems.0.iter().for_each(|problem| error!("{problem}"));
         }
         self.board.update(|report| report.reload = Some(reload));
+    }
+}
+
+// === impl Bound ===
+
+impl Bound {
+    /// Loads it, and runs its tests: by no registry's schemas, as `hookline test` does. What is in force already runs
+    /// whatever they say. Blocks.
+    fn load(file: &Path, sets: &[String], in_force: &Reads) -> Result<Self, ConfigError> {
+        let config = Config::load(file, sets)?;
+        let fixed = config.fixed();
+        let rules = Pipeline::new(config.mappings, config.formats, config.limits.event_bytes);
+        let rules = rules.publishing(config.catalogue, config.validate);
+        let failing = match config.reads == *in_force {
+            true => Problems::default(),
+            false => suite::run(&rules, &config.tests).problems(),
+        };
+        let wanted = Wanted { declared: config.declared, defaults: config.delivery };
+        Ok(Self { rules, wanted, level: config.log.level, fixed, reads: config.reads, failing })
     }
 }
 
@@ -302,6 +333,32 @@ mod tests {
         trial.write("hookline.yaml", "");
         assert_eq!(trial.reload().await.unwrap().generation, 1, "it holds what is in force");
         assert!(trial.counted("unchanged"));
+    }
+
+    #[tokio::test]
+    async fn rules_whose_tests_fail_are_not_taken() {
+        let mut trial = Trial::new(&[]).await;
+        let file = |event_type: &str, payload: &str, rest: &str| {
+            let test = "tests: [{ name: is placed, record: { topic: shop.orders, ";
+            let expect = "expect: [{ type: t.placed }] }]";
+            let rules = mapping("placed", event_type);
+            format!("{rules}\n{test}{payload} }}, {expect}\n{rest}")
+        };
+        trial.write("mappings/a.yaml", &file("t.other", "payload: {}", ""));
+        let told = trial.reload().await.unwrap_err();
+        assert!(told.contains("mappings/a.yaml:2:9: tests[0]: the test `is placed` fails: "), "{told}");
+        assert_eq!((trial.reloader.board.read().generation, trial.counted("refused")), (1, true));
+        trial.write("mappings/order.json", "{}");
+        let published = "events: { t.placed: { schema: { type: string } } }";
+        trial.write("mappings/a.yaml", &file("t.placed", "payload_file: order.json", published));
+        let told = trial.reload().await.unwrap_err();
+        assert!(told.contains("does not fit the schema of t.placed"), "{told}");
+        trial.write("mappings/a.yaml", &file("t.placed", "payload_file: order.json", ""));
+        assert_eq!(trial.reload().await.unwrap().generation, 2);
+        assert!(trial.reloader.pipeline.load().catalogue().types().is_empty());
+        trial.write("mappings/order.json", "not JSON");
+        assert_ne!(trial.reloader.tried.again(), trial.reloader.tried, "a file of a test is watched as well");
+        trial.reload().await.unwrap_err();
     }
 
     #[tokio::test]

@@ -2,8 +2,10 @@
 //!
 //! Takes the rules, a record and subscriptions; changes nothing, sends nothing.
 
+use crate::decode::format::Format;
 use crate::decode::{self, Undecoded};
 use crate::dryrun::why_not::{WhyNot, why_not};
+use crate::map::Mapped;
 use crate::map::mapping::OnError;
 use crate::model::event::IntegrationEvent;
 use crate::model::quarantine::Fault;
@@ -90,12 +92,26 @@ impl<'s> Explanation<'s> {
 /// Explains what would become of `record` under these rules, and who of these would get it.
 #[must_use]
 pub fn explain<'s>(pipeline: &Pipeline, record: &Record, subscriptions: &'s [Subscription]) -> Explanation<'s> {
-    let mapped = match pipeline.mapped(record) {
+    told(pipeline, pipeline.mapped(record), subscriptions)
+}
+
+/// The same for a record whose value is JSON as a decoder gives it, whatever the format of its topic.
+#[must_use]
+pub fn explain_payload<'s>(pipeline: &Pipeline, record: &Record, subscriptions: &'s [Subscription]) -> Explanation<'s> {
+    told(pipeline, pipeline.mapped_as(&Format::Json, record), subscriptions)
+}
+
+fn told<'s>(
+    pipeline: &Pipeline,
+    mapped: Result<Vec<Mapped>, Undecoded>,
+    subscriptions: &'s [Subscription],
+) -> Explanation<'s> {
+    let mapped = match mapped {
         Ok(mapped) => mapped,
         Err(undecoded) => return Explanation { undecoded: Some(fault(undecoded)), mappings: Vec::new() },
     };
     let mut mapped = mapped.into_iter().peekable();
-    let told = |name: &str| {
+    let one = |name: &str| {
         let became = match mapped.next_if(|mapped| *mapped.mapping == *name) {
             None => Became::OtherTopic,
             Some(mapped) => match mapped.result {
@@ -106,10 +122,11 @@ pub fn explain<'s>(pipeline: &Pipeline, record: &Record, subscriptions: &'s [Sub
         };
         Told { mapping: name.to_string(), became }
     };
-    Explanation { undecoded: None, mappings: pipeline.mappings().map(told).collect() }
+    Explanation { undecoded: None, mappings: pipeline.mappings().map(one).collect() }
 }
 
-fn fault(undecoded: Undecoded) -> Fault {
+/// The fault that it is for who looks nothing up.
+pub(crate) fn fault(undecoded: Undecoded) -> Fault {
     match undecoded {
         Undecoded::Fault(fault) => fault,
         Undecoded::Absent(schema) => decode::fault(format!("schema {schema} is not known")),

@@ -39,6 +39,7 @@ use crate::subscriptions::Directory;
 use crate::subscriptions::bounds::{self, Ledgers};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tracing::{error, warn};
@@ -130,6 +131,7 @@ impl Intake {
             partitions: Arc::clone(&self.partitions),
             desk: Arc::clone(&self.desk),
             quarantine: Arc::clone(&self.quarantine),
+            complained: AtomicI64::default(),
         };
         let now = Instant::now();
         let mut running = Loop {

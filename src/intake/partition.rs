@@ -4,8 +4,10 @@
 //! whatever it is offered: what finds no room in it is left to its cursor, and read again later. A record that cannot
 //! go on is given back whole, before anything came of it.
 
+use crate::catalogue::published::Verdict;
 use crate::decode;
 use crate::lane::signal::{Group, PlaceKey};
+use crate::metrics::Validity;
 use crate::model::delivery::Ticket;
 use crate::model::event::Emitted;
 use crate::model::quarantine::{Fault, Owed};
@@ -23,7 +25,13 @@ use crate::subscriptions::cell::Hands;
 use crate::subscriptions::snapshot;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 use tracing::{error, warn};
+
+/// Between two lines in the log about events that do not fit their schema: a mapping that is wrong is wrong each time,
+/// and the metric counts them all.
+const COMPLAINT: Duration = Duration::from_secs(1);
 
 /// Admits records.
 pub(crate) struct Admit {
@@ -32,6 +40,8 @@ pub(crate) struct Admit {
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) quarantine: Arc<Quarantine>,
+    /// When one complained last about an event that does not fit its schema, in milliseconds.
+    pub(crate) complained: AtomicI64,
 }
 
 /// A record that cannot go on now, and its partition with it.
@@ -40,6 +50,13 @@ pub(crate) struct Stopped {
     pub(crate) reason: Reason,
     /// What stops it, a sentence for people; `None` where somebody else says so.
     pub(crate) why: Option<String>,
+}
+
+/// What a record becomes, by which rules, and who takes it.
+struct Passed {
+    pipeline: Arc<Pipeline>,
+    passage: Passage,
+    groups: Vec<snapshot::Group>,
 }
 
 // === impl Admit ===
@@ -52,30 +69,31 @@ impl Admit {
     /// has no room, or no mapping reads its topic any more: then the partition is about to go.
     pub(crate) fn record(&self, record: Record) -> Result<(), Box<Stopped>> {
         let passed = self.directory.in_force(|snapshot| {
-            let pipeline = self.pipeline.load();
+            let pipeline = self.pipeline.load_full();
             let passage = pipeline.pass(&record);
             let groups = snapshot.takers(&passage.events);
             // Only rules that read a topic make events of it: then there is no need to look.
             let read = !passage.events.is_empty() || pipeline.reads(&record.origin.topic);
-            read.then_some((passage, groups))
+            read.then_some(Passed { pipeline, passage, groups })
         });
-        let Some((mut passage, groups)) = passed else {
+        let Some(mut passed) = passed else {
             return Err(Box::new(Stopped { record, reason: Reason::Store, why: None }));
         };
-        if let Some(schema) = passage.absent {
+        if let Some(schema) = passed.passage.absent {
             match self.desk.ask(schema, clock::now()) {
                 Said::Wait => return Err(Box::new(Stopped { record, reason: Reason::Registry, why: None })),
-                Said::Nothing(why) => passage.faults.push(decode::fault(why)),
+                Said::Nothing(why) => passed.passage.faults.push(decode::fault(why)),
             }
         }
-        if let Some((reason, why)) = self.stops(&record, &passage) {
+        if let Some((reason, why)) = self.stops(&record, &passed.passage) {
             return Err(Box::new(Stopped { record, reason, why: Some(why) }));
         }
-        self.admit(record, (passage, groups));
+        self.admit(record, passed);
         Ok(())
     }
 
-    fn admit(&self, record: Record, (passage, groups): (Passage, Vec<snapshot::Group>)) {
+    fn admit(&self, record: Record, passed: Passed) {
+        let Passed { pipeline, passage, groups } = passed;
         let hands = self.directory.hands();
         let deliveries: usize = groups.iter().map(|group| group.events.len()).sum();
         let (now, bytes) = (clock::now(), record.size() as u64);
@@ -97,6 +115,7 @@ impl Admit {
             self.partitions.hold(bytes);
         }
         count(hands, &record, &passage.events, &groups);
+        passage.events.iter().for_each(|emitted| self.judge(&pipeline, emitted));
         let ticket = Ticket { at, epoch, offset: record.origin.offset };
         for fault in passage.dropped {
             warn!(offset = ticket.offset, mapping = fault.mapping, "dropped, as its mapping asks: {}", fault.detail);
@@ -128,6 +147,26 @@ impl Admit {
                 Some((Reason::Quarantine, format!("{what}. This one: {}", fault.detail)))
             }
             Err(error) => Some((Reason::Store, format!("the quarantine cannot be read: {error}"))),
+        }
+    }
+
+    /// Counts whether an event is what the catalogue promises. It leaves all the same: whoever waits for it is better
+    /// off with it, and the mapping is mended by whoever looks at the metric.
+    fn judge(&self, pipeline: &Pipeline, emitted: &Emitted) {
+        let event = &emitted.event;
+        let (validity, misfits) = match pipeline.judge(event) {
+            Verdict::Unknown => return,
+            Verdict::Fits => (Validity::Valid, Vec::new()),
+            Verdict::Misfits(misfits) => (Validity::Invalid, misfits),
+        };
+        self.directory.hands().metrics.event_validated(&event.mapping, validity);
+        let (now, last) = (clock::now().as_millis(), self.complained.load(Ordering::Relaxed));
+        if let Some(misfit) = misfits.first()
+            && u128::from(now.abs_diff(last)) >= COMPLAINT.as_millis()
+        {
+            self.complained.store(now, Ordering::Relaxed);
+            warn!(mapping = %event.mapping, event_type = %event.event_type, id = %event.id, field = misfit.path,
+                "an event does not fit the schema of its type, and is delivered all the same: {}", misfit.discreet);
         }
     }
 
@@ -202,6 +241,7 @@ mod tests {
             partitions: Arc::clone(&partitions),
             desk,
             quarantine: Arc::new(quarantine),
+            complained: AtomicI64::default(),
         };
         let at = TopicPartition { topic: "t".into(), partition: 0 };
         partitions.open(&at, 0);

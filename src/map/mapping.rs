@@ -6,6 +6,7 @@ use crate::expr::text::Text;
 use crate::map::error::SelectorError;
 use crate::map::surroundings::Uses;
 use regex::{Regex, RegexBuilder};
+use std::fmt;
 use std::sync::Arc;
 
 /// What becomes of a record that a mapping fails on.
@@ -114,6 +115,34 @@ impl TopicSelector {
     }
 }
 
+impl fmt::Display for TopicSelector {
+    /// As it is written: `name` or `/pattern/`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Pattern(pattern) => {
+                let whole = pattern.as_str();
+                let written = whole.strip_prefix(r"\A(?:").and_then(|rest| rest.strip_suffix(r")\z"));
+                write!(f, "/{}/", written.unwrap_or(whole))
+            }
+        }
+    }
+}
+
+// === impl OnError ===
+
+impl OnError {
+    /// The choice as a mapping writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quarantine => "quarantine",
+            Self::Drop => "drop",
+            Self::Stop => "stop",
+        }
+    }
+}
+
 // === impl Mapping ===
 
 impl Mapping {
@@ -121,6 +150,27 @@ impl Mapping {
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// The topics that it reads.
+    #[must_use]
+    pub fn topics(&self) -> &[TopicSelector] {
+        &self.from
+    }
+
+    /// What becomes of a record that it fails on.
+    #[must_use]
+    pub fn on_error(&self) -> OnError {
+        self.on_error
+    }
+
+    /// The type of its events; `None` when that depends on the record.
+    #[must_use]
+    pub fn event_type(&self) -> Option<&str> {
+        match &self.emit.event_type {
+            Attribute::Fixed(event_type) => Some(event_type),
+            Attribute::Computed(_) => None,
+        }
     }
 }
 

@@ -94,6 +94,12 @@ impl Mappings {
         self.by_name.contains_key(topic) || self.by_pattern.iter().any(|(selector, _)| selector.matches(topic))
     }
 
+    /// All mappings, in their order.
+    #[must_use]
+    pub fn all(&self) -> &[Mapping] {
+        &self.mappings
+    }
+
     /// The names of all mappings, in their order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.mappings.iter().map(|mapping| &*mapping.name)

@@ -25,6 +25,7 @@ struct Inner {
     book: Book,
     topics: Bounded<Topic>,
     mappings: Bounded<IntCounter>,
+    validated: Bounded<[IntCounter; 2]>,
     deliveries: [IntCounter; DELIVERIES.len()],
     attempts: [IntCounter; CLASSES.len()],
     attempt_duration: Histogram,
@@ -38,6 +39,15 @@ struct Inner {
     catch_up_read: IntCounter,
     reloads: [IntCounter; RELOADS.len()],
     jumps: [IntCounter; JumpReason::ALL.len()],
+}
+
+/// What a schema said to an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// It fits.
+    Valid,
+    /// It does not.
+    Invalid,
 }
 
 /// The series of one topic.
@@ -104,6 +114,7 @@ impl Metrics {
         let unmatched = counters(&table::RECORDS_UNMATCHED);
         let quarantined = counters(&table::RECORDS_QUARANTINED);
         let emitted = counters(&table::EVENTS_EMITTED);
+        let validated = counters(&table::EVENTS_VALIDATED);
         let topics = Bounded::new(move |topic| Topic {
             consumed: consumed.with_label_values(&[topic]),
             mapped: mapped.with_label_values(&[topic]),
@@ -116,6 +127,9 @@ impl Metrics {
         Self(Arc::new(Inner {
             topics,
             mappings: Bounded::new(move |mapping| emitted.with_label_values(&[mapping])),
+            validated: Bounded::new(move |mapping| {
+                ["valid", "invalid"].map(|result| validated.with_label_values(&[mapping, result]))
+            }),
             deliveries: book.closed(&table::DELIVERIES, DELIVERIES),
             attempts: book.closed(&table::ATTEMPTS, CLASSES),
             attempt_duration: book.histogram(&table::ATTEMPT_DURATION, &EXCHANGE),
@@ -158,6 +172,11 @@ impl Metrics {
     /// A mapping made events.
     pub fn events_emitted(&self, mapping: &str, count: u64) {
         self.0.mappings.with(mapping, |emitted| emitted.inc_by(count));
+    }
+
+    /// An event of `mapping` was held against its schema.
+    pub fn event_validated(&self, mapping: &str, result: Validity) {
+        self.0.validated.with(mapping, |results| results[result as usize].inc());
     }
 
     /// Reading was paused for this `reason`, so long.
@@ -303,6 +322,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.records_consumed("shop.orders", 3);
         metrics.events_emitted("order-placed", 2);
+        metrics.event_validated("order-placed", Validity::Invalid);
         let partition =
             PartitionGauges { topic: "shop.orders".into(), partition: 7, lag: Some(5), ..Default::default() };
         let gauges = Gauges {

@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the way of an event.
-pub const ALL: [&Definition; 37] = [
+pub const ALL: [&Definition; 38] = [
     &RECORDS_CONSUMED,
     &RECORDS_MAPPED,
     &RECORDS_UNMATCHED,
@@ -34,6 +34,7 @@ pub const ALL: [&Definition; 37] = [
     &QUARANTINE_ROWS,
     &QUARANTINE_BYTES,
     &EVENTS_EMITTED,
+    &EVENTS_VALIDATED,
     &PARTITION_LAG,
     &PARTITION_WATERMARK_AGE,
     &PARTITION_UNSETTLED,
@@ -86,6 +87,11 @@ pub(crate) const QUARANTINE_ROWS: Definition =
 pub(crate) const QUARANTINE_BYTES: Definition = gauge("hookline_quarantine_bytes", &[], "Bytes that these take");
 pub(crate) const EVENTS_EMITTED: Definition =
     counter("hookline_events_emitted_total", &["mapping"], "Integration events that a mapping made");
+pub(crate) const EVENTS_VALIDATED: Definition = counter(
+    "hookline_events_validated_total",
+    &["mapping", "result"],
+    "Integration events that were held against the schema of their type (catalogue.validate); result is valid or invalid",
+);
 pub(crate) const PARTITION_LAG: Definition = gauge(
     "hookline_partition_lag_records",
     &["topic", "partition"],

@@ -1,15 +1,18 @@
-//! One generation of the rules: decode and map bound together, swapped whole.
+//! One generation of the rules: decode, map and catalogue bound together, swapped whole.
 //!
-//! Takes a record, gives the events it becomes and what went wrong. Pure: who gets the events, and what becomes
-//! of faults, is decided by who asks (intake for real, the dry run for a look).
+//! Takes a record, gives the events it becomes and what went wrong, and says whether an event is what the catalogue
+//! promises. Pure: who gets the events, and what becomes of faults, is decided by who asks (intake for real, the dry
+//! run for a look).
 
+use crate::catalogue::published::{Catalogue, Verdict};
+use crate::catalogue::settings::{SAMPLE, Validate};
 use crate::decode::format::Format;
 use crate::decode::schemas::Schemas;
 use crate::decode::{self, Undecoded};
 use crate::map::difference::Difference;
 use crate::map::mapping::{OnError, TopicSelector};
 use crate::map::{Mapped, Mappings};
-use crate::model::event::Emitted;
+use crate::model::event::{DomainEvent, Emitted, IntegrationEvent};
 use crate::model::quarantine::{Fault, FaultReason};
 use crate::model::record::Record;
 use crate::model::schema::SchemaId;
@@ -23,6 +26,8 @@ pub struct Pipeline {
     formats: Vec<(TopicSelector, Format)>,
     schemas: Arc<Schemas>,
     event_bytes: u64,
+    catalogue: Catalogue,
+    validate: Validate,
 }
 
 /// What a record becomes.
@@ -47,13 +52,20 @@ impl Pipeline {
     /// record whose value is larger than `event_bytes` is a fault.
     #[must_use]
     pub fn new(mappings: Mappings, formats: Vec<(TopicSelector, Format)>, event_bytes: u64) -> Self {
-        Self { mappings, formats, schemas: Arc::default(), event_bytes }
+        let (schemas, catalogue) = (Arc::default(), Catalogue::default());
+        Self { mappings, formats, schemas, event_bytes, catalogue, validate: Validate::Off }
     }
 
     /// The same, with the schemas of a registry that others have learnt.
     #[must_use]
     pub fn sharing(self, schemas: Arc<Schemas>) -> Self {
         Self { schemas, ..self }
+    }
+
+    /// With what is promised of the events, and how many of them are held against it.
+    #[must_use]
+    pub fn publishing(self, catalogue: Catalogue, validate: Validate) -> Self {
+        Self { catalogue, validate, ..self }
     }
 
     /// The schemas that records need, as far as they are known.
@@ -117,12 +129,52 @@ impl Pipeline {
     /// # Errors
     /// It is too large, or cannot be decoded: no mapping is asked.
     pub fn mapped(&self, record: &Record) -> Result<Vec<Mapped>, Undecoded> {
+        self.mapped_as(self.format(&record.origin.topic), record)
+    }
+
+    /// As [`Pipeline::mapped`], for a record whose value has this format, whatever its topic's is.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn mapped_as(&self, format: &Format, record: &Record) -> Result<Vec<Mapped>, Undecoded> {
         let size = record.value.as_ref().map_or(0, bytes::Bytes::len) as u64;
         if size > self.event_bytes {
             return Err(Undecoded::Fault(self.too_large(size)));
         }
-        let event = decode::decode(self.format(&record.origin.topic), record, &self.schemas)?;
+        let event = decode::decode(format, record, &self.schemas)?;
         Ok(self.mappings.map(&event))
+    }
+
+    /// A record as its topic's format reads it; no mapping is asked.
+    ///
+    /// # Errors
+    /// It cannot be decoded, or its schema is not known.
+    pub fn decoded<'r>(&self, record: &'r Record) -> Result<DomainEvent<'r>, Undecoded> {
+        decode::decode(self.format(&record.origin.topic), record, &self.schemas)
+    }
+
+    /// What the catalogue says to an event that leaves; it is asked about as many as the configuration says.
+    #[must_use]
+    pub fn judge(&self, event: &IntegrationEvent) -> Verdict {
+        let asked = match self.validate {
+            Validate::Off => false,
+            // An id is a hash: its bytes are as good as dice, and the same event is always in the sample or never.
+            Validate::Sample => event.id.as_bytes()[0].is_multiple_of(SAMPLE),
+            Validate::All => true,
+        };
+        if asked { self.catalogue.judge(&event.event_type, &event.data) } else { Verdict::Unknown }
+    }
+
+    /// The published event types.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The mappings.
+    #[must_use]
+    pub fn rules(&self) -> &Mappings {
+        &self.mappings
     }
 
     /// The names of all mappings, in their order.
@@ -179,6 +231,7 @@ fn no_mapping(name: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::written::Events;
     use crate::map::written::Rules;
     use crate::model::problem::Problems;
     use crate::model::record::Origin;
@@ -300,6 +353,26 @@ mappings:
         assert_eq!(made(&pass("shop.raw", "hi"))[0].1, &json!("aGk="));
         assert_eq!(made(&pass("shop.text", "hi"))[0].1, &json!("hi"));
         assert_eq!(made(&pass("shop.orders", "[1]"))[0].1, &json!([1]));
+    }
+
+    #[test]
+    fn as_many_events_are_held_against_the_catalogue_as_the_configuration_says() {
+        let text = "events: { t.all: { schema: { type: object } } }";
+        let judged = |validate: Validate| {
+            let (mut events, mut problems) = (Events::default(), Problems::default());
+            events.add_file(&reader::read(&"e.yaml".into(), text).unwrap(), &mut problems);
+            let pipeline = pipeline().publishing(events.finish(), validate);
+            let judge = |offset: i64| {
+                let timestamp = Timestamp::from_millis(0);
+                let origin = Origin { topic: "shop.new".into(), partition: 0, offset, timestamp };
+                let record = Record { origin, key: None, headers: Vec::new(), value: Some("[1]".into()) };
+                pipeline.judge(&pipeline.pass(&record).events[0].event)
+            };
+            (0..1_000).map(judge).filter(|verdict| matches!(verdict, Verdict::Misfits(_))).count()
+        };
+        assert_eq!((judged(Validate::Off), judged(Validate::All)), (0, 1_000));
+        let sampled = judged(Validate::Sample);
+        assert!((1..=30).contains(&sampled), "{sampled} of about 8");
     }
 
     #[test]

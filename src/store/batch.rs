@@ -207,8 +207,7 @@ fn encode(change: Change, numbers: &Numbers<'_>, out: &mut Vec<(Tree, Op)>) -> R
             put(key::cursor(&key, numbers.of(&key.at.topic)?), row::write(&CursorForm::of(&row)));
         }
         Change::DropCursor { key } => {
-            let at = key::cursor(&key, numbers.of(&key.at.topic)?);
-            out.push((Tree::State, Op::Delete(at)));
+            out.push((Tree::State, Op::Delete(key::cursor(&key, numbers.of(&key.at.topic)?))));
         }
         Change::Range { range } => {
             put(key::range(&range, numbers.of(&range.at.topic)?), row::write(&RangeForm { to: range.to }));

@@ -1,5 +1,6 @@
 //! For tests: both listeners on free ports over a store in a directory of its own, and a client that speaks bytes.
 
+use crate::catalogue::written::Events;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::egress::settings::{EgressSettings, Entry};
@@ -131,6 +132,18 @@ impl Trial {
             state.pipeline.store(Arc::new(pipeline));
         })
         .await
+    }
+
+    /// Listeners with the tokens of [`tokens`], over the rules and the catalogue of a mapping file.
+    pub(crate) async fn publishing(text: &str) -> Self {
+        let (mut rules, mut events, mut problems) = (Rules::default(), Events::default(), Problems::default());
+        let node = reader::read(&"rules.yaml".into(), text).unwrap();
+        rules.add_file(&node, &mut problems);
+        events.add_file(&node, &mut problems);
+        let pipeline = Pipeline::new(rules.finish(&mut problems), Vec::new(), 1 << 20);
+        assert!(problems.is_empty(), "{problems:?}");
+        let pipeline = pipeline.publishing(events.finish(), Default::default());
+        Self::with(tokens(), |state| state.pipeline.store(Arc::new(pipeline))).await
     }
 
     async fn with(tokens: Vec<Token>, change: impl FnOnce(&mut State)) -> Self {

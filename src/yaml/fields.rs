@@ -119,8 +119,8 @@ impl<'n> Field<'n> {
         if let Some((_, value)) = table.iter().find(|(known, _)| known == word) {
             return Some(*value);
         }
-        let hint = guess(word, table.iter().map(|(word, _)| *word));
-        self.problem(problems, format!("`{word}` is none of {words}"), hint);
+        let known: Vec<&str> = table.iter().map(|(word, _)| *word).collect();
+        self.problem(problems, format!("`{word}` is none of {words}"), near(word, &known).unwrap_or_default());
         None
     }
 
@@ -239,12 +239,17 @@ fn join(path: &str, key: &str) -> String {
 /// The known word nearest to what was written, as a hint; all of them when they are few and none is near.
 fn guess<'w>(written: &str, known: impl Iterator<Item = &'w str>) -> String {
     let known: Vec<&str> = known.collect();
-    let near = known.iter().map(|word| (distance(written, word), *word)).min();
-    match near {
-        Some((steps, word)) if steps <= (word.chars().count() / 3).max(1) => format!("Did you mean `{word}`?"),
-        _ if known.is_empty() => String::new(),
-        _ => format!("Known are {}", known.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")),
-    }
+    near(written, &known).unwrap_or_else(|| match known.is_empty() {
+        true => String::new(),
+        false => format!("Known are {}", known.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")),
+    })
+}
+
+/// The known word nearest to what was written, as a hint, when one is near.
+fn near(written: &str, known: &[&str]) -> Option<String> {
+    let written = written.to_lowercase();
+    let (steps, word) = known.iter().map(|word| (distance(&written, &word.to_lowercase()), *word)).min()?;
+    (steps <= (word.chars().count() / 3).max(1)).then(|| format!("Did you mean `{word}`?"))
 }
 
 /// How many letters must be changed, added, left out or swapped with their neighbour.

@@ -31,7 +31,7 @@ pub fn read(file: &Arc<str>, text: &str) -> Result<Node, Problems> {
         reader.problems.add(&Place::whole(Arc::clone(file)), "", what, "Split it");
         return reader.problems.or(Node { place: start, data: Data::Null });
     }
-    reader.pass(Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text)));
+    reader.pass(text.strip_prefix('\u{feff}').unwrap_or(text));
     let root = reader.root.take().unwrap_or(Node { place: start, data: Data::Null });
     reader.problems.or(root)
 }
@@ -85,7 +85,8 @@ impl Reader {
         }
     }
 
-    fn pass<'t>(&mut self, mut parser: Parser<'t, saphyr_parser::StrInput<'t>>) {
+    fn pass(&mut self, text: &str) {
+        let mut parser = Parser::new_from_str(text);
         while let Some(step) = parser.next_event() {
             match step {
                 Ok((event, span)) => {
@@ -95,8 +96,9 @@ impl Reader {
                 }
                 Err(error) => {
                     let place = self.place(*error.marker());
-                    let hint = "Check indentation, quotes and brackets on this line and the one before";
-                    self.problems.add(&place, "", format!("this is not YAML: {}", error.info()), hint);
+                    let line = text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
+                    let what = format!("this is not YAML: {}", error.info());
+                    self.problems.add(&place, "", what, advice(error.info(), line));
                     return;
                 }
             }
@@ -285,6 +287,20 @@ impl Reader {
 
     fn place(&self, mark: Marker) -> Place {
         Place { file: Arc::clone(&self.file), line: mark.line(), column: mark.col() + 1 }
+    }
+}
+
+/// What to do about a text that is not YAML, by what the parser says and the line it stopped at.
+fn advice(info: &str, line: &str) -> &'static str {
+    let between_brackets = info.contains("flow");
+    if info.contains("tab") {
+        "Indent with spaces"
+    } else if between_brackets && line.contains("${") {
+        "Between brackets quote what holds braces: { id: \"${payload.id}\" }"
+    } else if info.contains("mapping values are not allowed") && line.matches(": ").count() > 1 {
+        "Quote a text that holds `: `"
+    } else {
+        "Check indentation, quotes and brackets on this line and the one before"
     }
 }
 

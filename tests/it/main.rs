@@ -8,6 +8,7 @@
     reason = "tests may fail loudly, and ask the system themselves"
 )]
 
+mod authoring;
 mod bad_input;
 mod behind;
 mod bounds;
@@ -25,3 +26,4 @@ mod store;
 mod support;
 mod terminal;
 mod topics;
+mod wrong_files;

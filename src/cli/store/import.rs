@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Example:
   hookline store import /backup/hookline-2026-01-01.archive
-  hookline store import --replace backup.archive     whatever is in the store's folder is kept aside, in that folder
+  hookline store import --replace backup.archive   # whatever is in the store's folder is kept aside, in that folder
 
   The store keeps the id of the one that was exported, whose commits Kafka has: only one of the two may run. Nothing is
   changed until all of the archive is read and found whole.")]

@@ -5,8 +5,10 @@ mod asked;
 mod conditions;
 mod counted;
 mod dead_letters;
+mod event_types;
 pub(crate) mod idempotency;
 mod lost;
+mod mappings;
 mod mending;
 mod once;
 mod page;
@@ -46,7 +48,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The resources.
-fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 17] {
+fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 21] {
     use subscriptions::{change, create, delete, list, show};
     [
         ("/v1/subscriptions", get(list).post(create)),
@@ -65,6 +67,10 @@ fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 17] {
         ("/v1/quarantine/{id}", get(quarantine::show).delete(mending::forget)),
         ("/v1/quarantine/{id}/retry", post(mending::retry_one)),
         ("/v1/reload", post(reload::reload)),
+        ("/v1/event-types", get(event_types::list)),
+        ("/asyncapi.json", get(event_types::document)),
+        ("/v1/mappings", get(mappings::list)),
+        ("/v1/mappings/preview", post(mappings::preview)),
         ("/v1/status", get(status::show)),
     ]
 }

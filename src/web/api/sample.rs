@@ -1,5 +1,7 @@
-//! `POST /v1/subscriptions/{id}/test`: one attempt, made now, with a made-up event. Nothing of it is kept or retried.
+//! `POST /v1/subscriptions/{id}/test`: one attempt, made now, with the catalogue's example of the type, else with
+//! made-up data. Nothing of it is kept or retried.
 
+use crate::catalogue::published::Catalogue;
 use crate::deliver;
 use crate::model::event::{Emitted, IntegrationEvent};
 use crate::model::id::EventId;
@@ -34,7 +36,8 @@ pub(crate) async fn send(
     document: Document,
 ) -> Result<Json<Value>, Problem> {
     let entry = seen(&api, &caller, &id)?;
-    let event = Emitted::new(event(&entry.subscription, asked(&document.value)?));
+    let pipeline = api.state.pipeline.load_full();
+    let event = Emitted::new(event(&entry.subscription, asked(&document.value)?, pipeline.catalogue()));
     let (target, began) = (entry.cell.target(), Instant::now());
     let attempt = deliver::attempt(&api.state.transport, &target, &event, clock::now());
     let outcome = tokio::time::timeout(PATIENCE, attempt).await.unwrap_or_else(|_| {
@@ -65,8 +68,10 @@ fn asked(document: &Value) -> Result<Option<String>, Problem> {
 }
 
 /// An event of this type, else of the first type that the subscription names without a star.
-fn event(subscription: &Subscription, asked: Option<String>) -> IntegrationEvent {
+fn event(subscription: &Subscription, asked: Option<String>, catalogue: &Catalogue) -> IntegrationEvent {
     let named = subscription.types.iter().find(|pattern| !pattern.contains('*')).cloned();
+    let event_type = asked.or(named).unwrap_or_else(|| "hookline.test".into());
+    let example = catalogue.get(&event_type).and_then(|one| one.examples.first()).cloned();
     let offset = i64::from_be_bytes(random::secret()) & i64::MAX;
     let origin = Origin { topic: TOPIC.into(), partition: 0, offset, timestamp: clock::now() };
     IntegrationEvent {
@@ -76,7 +81,7 @@ fn event(subscription: &Subscription, asked: Option<String>) -> IntegrationEvent
         mapping: "test".into(),
         ord: 0,
         source: "urn:hookline:test".into(),
-        event_type: asked.or(named).unwrap_or_else(|| "hookline.test".into()).into(),
+        event_type: event_type.into(),
         subject: None,
         tenant: match &subscription.tenant {
             Tenant::One(tenant) => Some(tenant.clone()),
@@ -84,7 +89,7 @@ fn event(subscription: &Subscription, asked: Option<String>) -> IntegrationEvent
         },
         key: None,
         traceparent: None,
-        data: json!({ "test": true }),
+        data: example.unwrap_or_else(|| json!({ "test": true })),
     }
 }
 
@@ -94,6 +99,19 @@ mod tests {
     use crate::web::trial::Trial;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_test_carries_the_example_of_the_catalogue() {
+        let trial = Trial::publishing("events: { com.acme.paid: { example: { amount: 10.10 } } }").await;
+        let made = trial.create("boss", json!({ "types": ["com.acme.paid", "com.acme.other"] })).await;
+        let entry = trial.state.directory.snapshot();
+        let subscription = &entry.iter().next().unwrap().subscription;
+        let pipeline = trial.state.pipeline.load();
+        let data = |asked: Option<&str>| event(subscription, asked.map(str::to_owned), pipeline.catalogue()).data;
+        assert_eq!(made.status, 201);
+        assert_eq!(data(None).to_string(), r#"{"amount":10.10}"#);
+        assert_eq!(data(Some("com.acme.other")), json!({ "test": true }));
+    }
 
     #[tokio::test]
     async fn a_test_makes_one_signed_attempt_and_says_what_came_of_it() {
