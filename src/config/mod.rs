@@ -17,6 +17,7 @@ mod masked;
 mod reading;
 mod references;
 pub mod rules;
+mod secrets;
 mod sets;
 mod store;
 mod topics;
@@ -27,7 +28,7 @@ use crate::config::limits::Limits;
 use crate::config::log::LogSettings;
 use crate::config::reading::{Reading, put};
 use crate::config::references::Surroundings;
-use crate::decode::format::Format;
+use crate::decode::decoding::Decoding;
 use crate::egress::settings::EgressSettings;
 use crate::intake::settings::IntakeSettings;
 use crate::kafka::settings::KafkaSettings;
@@ -56,7 +57,7 @@ pub struct Config {
     /// Which Kafka, which group.
     pub kafka: KafkaSettings,
     /// How the records of topics are decoded; the first that names a topic counts, else JSON.
-    pub formats: Vec<(TopicSelector, Format)>,
+    pub formats: Vec<(TopicSelector, Decoding)>,
     /// The mappings, compiled.
     pub mappings: Mappings,
     /// The mapping files, in the order in which they were read.
@@ -151,13 +152,13 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     let metrics = api::metrics(top.optional("metrics"), api.listen, reading);
     let log = log::read(top.optional("log"), reading);
     let grace = grace(top.optional("shutdown"), reading);
+    let secrets = secrets::read(top.optional("secrets"), reading);
     later::refuse(&mut top, "schema_registry", later::SCHEMA_REGISTRY, reading);
-    later::refuse(&mut top, "secrets", "{}", reading);
     later::refuse(&mut top, "tracing", later::TRACING, reading);
     later::refuse(&mut top, "cluster", later::CLUSTER, reading);
     declared(top.optional("subscriptions"), &tree.place, reading);
     top.finish(&mut reading.problems);
-    let rules = rules::read(&named, &mut reading.problems, sources);
+    let rules = rules::read(&named, secrets, (&mut reading.problems, sources));
     let (mappings, files) = (rules.mappings, rules.files);
     Some(Config { kafka, formats, mappings, files, store, delivery, limits, scans, egress, api, metrics, log, grace })
 }
@@ -207,6 +208,7 @@ fn declared(field: Option<Field<'_>>, top: &Place, reading: &mut Reading) {
 mod tests {
     use super::*;
     use crate::config::log::LogFormat;
+    use crate::decode::format::Format;
     use crate::egress::settings::{Entry, MinTls, Ports};
     use crate::kafka::settings::Start;
     use crate::lane::settings::BreakerSettings;
@@ -331,7 +333,8 @@ shutdown: {{ grace: 10m }}
         assert_eq!((config.kafka.brokers.as_str(), config.kafka.start), ("a:1,b:2", Start::Earliest));
         let properties: Vec<_> = config.kafka.properties.iter().map(|(k, v)| (k.as_str(), v.expose())).collect();
         assert_eq!(properties, [("session.timeout.ms", "40000"), ("socket.keepalive.enable", "true")]);
-        let format = |topic: &str| config.formats.iter().find(|(selector, _)| selector.matches(topic)).unwrap().1;
+        let format =
+            |topic: &str| config.formats.iter().find(|(selector, _)| selector.matches(topic)).unwrap().1.format;
         assert_eq!((format("logs.raw"), format("logs.x")), (Format::Bytes, Format::Text));
         assert_eq!((config.store.path.as_path(), config.store.cache), (Path::new("/var/x"), 1 << 20));
         assert_eq!((config.store.min_free, config.store.encryption_keys[0].expose()), (5_000_000, KEY));
@@ -435,18 +438,20 @@ shutdown: {{ grace: 10m }}
         for (text, path) in [
             ("schema_registry: { url: 'http://x' }", "schema_registry.url"),
             ("subscriptions: [more]", "subscriptions"),
-            ("secrets: { a: b }", "secrets"),
             ("egress: { proxy: 'http://x' }", "egress.proxy"),
             ("api: { console: false }", "api.console"),
             ("metrics: { per_subscription: true }", "metrics.per_subscription"),
             ("log: { deliveries: { keep: 8d } }", "log.deliveries.keep"),
             ("tracing: { otlp: 'http://x' }", "tracing.otlp"),
             ("cluster: { replicate: true }", "cluster.replicate"),
-            ("topics: { a: { inner: json } }", "topics.a.inner"),
+            ("topics: { a: { format: avro } }", "topics.a.format"),
         ] {
             let told = told(text, &[]);
             assert_eq!(told.len(), 1, "{text}: {told:?}");
-            assert!(told[0].contains(&format!(" {path}: is not yet available in this version")), "{text}: {told:?}");
+            assert!(
+                told[0].contains(&format!(" {path}: ")) && told[0].contains("not yet available"),
+                "{text}: {told:?}"
+            );
         }
         loaded("log: { deliveries: { keep: 168h } }\ntracing: { sample: 0.010 }\ncluster: {}");
         assert!(told("cluster: { replicat: true }", &[])[0].contains("Did you mean `replicate`?"));
@@ -518,10 +523,29 @@ secrets: { a: hunter2 }
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
         assert!(report.contains("log.level: `${env:SECRET}` is none of"), "{report}");
         let misplaced = "api: { tokens: hunter2 }\nstore: { encryption_keys: hunter2 }\nkafka: { properties: hunter2 }";
-        let error = loaded_with(misplaced, &["secrets.a=hunter2"]).unwrap_err();
+        let error = loaded_with(misplaced, &["secrets=hunter2"]).unwrap_err();
         assert!(error.problems.0.len() == 4 && !error.report().contains("hunter2"), "{}", error.report());
         let config = loaded("api: { tokens: [{ name: a, token: hunter2-hunter2-hunter2, scope: read }] }");
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_secret_reaches_the_mapping_that_names_it_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hookline.yaml");
+        fs::create_dir(folder.path().join("mappings")).unwrap();
+        let mapping = "mappings: [{ name: a, from: t, emit: { type: x, data: '${hmac(\"x\", \"partner\")}' } }]";
+        fs::write(folder.path().join("mappings/m.yaml"), mapping).unwrap();
+        let with = |secrets: &str| {
+            fs::write(&file, secrets).unwrap();
+            load(&file, &[], &env).map_err(|error| error.to_string())
+        };
+        let config = with("secrets: { partner: hunter2 }").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert!(with("secrets: { other: hunter2 }").unwrap_err().contains("unknown secret `partner`"));
+        assert!(with("secrets: { partner: '' }").unwrap_err().contains("secrets.partner: is empty"));
+        assert!(with("secrets: { 'a b': x, partner: y }").unwrap_err().contains("secrets.a b: is not a name"));
+        assert!(with("secrets: { partner: 5 }").unwrap_err().contains("must be a string, not a number"));
     }
 
     #[test]

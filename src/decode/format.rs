@@ -1,21 +1,24 @@
-//! How the records of a topic are decoded, by name.
+//! What the bytes of a topic's records are, by name.
 
 /// A decoder's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     /// JSON text (RFC 8259); numbers keep their exact text.
+    #[default]
     Json,
     /// UTF-8 text: the payload is a string.
     Text,
     /// Any bytes: the payload is a string of base64.
     Bytes,
+    /// CloudEvents as their Kafka binding says: binary, structured, and structured batches.
+    CloudEvents,
 }
 
 // === impl Format ===
 
 impl Format {
     /// Every format, for tables.
-    pub const ALL: [Self; 3] = [Self::Json, Self::Text, Self::Bytes];
+    pub const ALL: [Self; 4] = [Self::Json, Self::Text, Self::Bytes, Self::CloudEvents];
 
     /// The format as config writes it.
     #[must_use]
@@ -24,6 +27,7 @@ impl Format {
             Self::Json => "json",
             Self::Text => "text",
             Self::Bytes => "bytes",
+            Self::CloudEvents => "cloudevents",
         }
     }
 }

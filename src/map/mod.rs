@@ -1,16 +1,18 @@
 //! Domain event to integration events.
 //!
-//! Takes a decoded record, gives for each mapping of its topic the events it becomes or the fault that tells why
-//! not. Pure: the same record gives the same events with the same ids. Knows no subscription, and not what becomes
+//! Takes the domain events of a record, gives for each mapping of its topic the events they become or the fault that tells
+//! why not. Pure: the same record gives the same events with the same ids. Knows no subscription, and not what becomes
 //! of a fault.
 
 mod attribute;
 mod compile;
+mod csv;
 pub mod error;
+mod library;
 pub mod mapping;
 mod run;
 mod surroundings;
-mod tables;
+pub mod tables;
 mod trace;
 pub mod written;
 
@@ -64,20 +66,19 @@ impl Mappings {
         Self { mappings, tables, topics, by_name, by_pattern }
     }
 
-    /// What each mapping of the record's topic makes of it, in the order of the mappings.
+    /// What each mapping of `topic` makes of the domain events of one of its records, in the order of the mappings. A mapping
+    /// that fails on one of them fails on the record.
     #[must_use]
-    pub fn map(&self, event: &DomainEvent<'_>) -> Vec<Mapped> {
-        let around = Surroundings::new(event, &self.tables);
-        let mut ord = 0;
-        let mapped = |mapping: &Mapping| {
-            let mut result = run::run(mapping, &around);
-            for event in result.iter_mut().flatten() {
-                event.ord = ord;
-                ord += 1;
-            }
-            Mapped { mapping: Arc::clone(&mapping.name), result, on_error: mapping.on_error }
+    pub fn map(&self, topic: &str, events: &[DomainEvent<'_>]) -> Vec<Mapped> {
+        let around: Vec<_> = events.iter().map(|event| Surroundings::new(event, &self.tables)).collect();
+        let mapped = |mapping: &Mapping| Mapped {
+            mapping: Arc::clone(&mapping.name),
+            result: run::run(mapping, &around),
+            on_error: mapping.on_error,
         };
-        self.of_topic(&event.record.origin.topic).map(mapped).collect()
+        let mut mapped: Vec<Mapped> = self.of_topic(topic).map(mapped).collect();
+        number(&mut mapped);
+        mapped
     }
 
     /// What selects the topics that are read, as often as it is written.
@@ -106,13 +107,21 @@ impl Mappings {
     }
 }
 
+/// Gives each event of a record its position: what came first in the record stays first, then the mappings count. They come
+/// with the number of their domain event in its place.
+fn number(mapped: &mut [Mapped]) {
+    let mut events: Vec<_> = mapped.iter_mut().flat_map(|mapped| mapped.result.iter_mut().flatten()).collect();
+    events.sort_by_key(|event| event.ord);
+    (0..).zip(events).for_each(|(ord, event)| event.ord = ord);
+}
+
 // === impl Rules ===
 
 impl Rules {
     /// Ends the reading of files. With problems the mappings are those that have none; they must not run.
     pub fn finish(self, problems: &mut Problems) -> Mappings {
-        self.unique(problems);
-        Mappings::new(self.mappings, self.tables.into_value())
+        let (mappings, tables) = self.compile(problems);
+        Mappings::new(mappings, tables)
     }
 }
 
@@ -150,7 +159,7 @@ mod tests {
     }
 
     fn map(mappings: &Mappings, record: &Record, payload: &str) -> Vec<Mapped> {
-        mappings.map(&DomainEvent { record, payload: serde_json::from_str(payload).unwrap() })
+        mappings.map(&record.origin.topic, &[DomainEvent::plain(record, serde_json::from_str(payload).unwrap())])
     }
 
     /// What one mapping of `shop.orders` with these `fields` makes of `payload`.
@@ -405,8 +414,8 @@ mappings:
                 map.insert("type".to_owned(), json!("OrderPlaced"));
             }
             let record = record();
-            let event = DomainEvent { record: &record, payload };
-            let (first, second) = (MAPPINGS.map(&event), MAPPINGS.map(&event));
+            let events = [DomainEvent::plain(&record, payload)];
+            let (first, second) = (MAPPINGS.map("shop.orders", &events), MAPPINGS.map("shop.orders", &events));
             for (first, second) in first.iter().zip(&second) {
                 prop_assert_eq!(&first.result, &second.result);
             }
