@@ -38,7 +38,7 @@ impl Fragments {
     pub fn hint(&self, unknown: &str) -> String {
         let known: Vec<&str> = self.bodies.keys().map(String::as_str).collect();
         did_you_mean(unknown, known.iter().copied()).unwrap_or_else(|| match known.is_empty() {
-            true => "there are none: write it under `fragments` of a mapping file".to_owned(),
+            true => "there are none here: fragments stand in mapping files, under `fragments`".to_owned(),
             false => format!("known here: {}", known.join(", ")),
         })
     }

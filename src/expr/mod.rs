@@ -28,3 +28,4 @@ pub mod shape;
 pub mod template;
 pub mod text;
 pub mod value;
+pub mod view;

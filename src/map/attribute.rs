@@ -23,6 +23,19 @@ pub(crate) fn name(value: Value) -> Result<Option<String>, String> {
     }
 }
 
+/// An extension: text, a boolean or a whole number of 32 bits (CE-4); null is none.
+pub(crate) fn extension(value: Value) -> Result<Option<Value>, String> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Bool(_) => Ok(Some(value)),
+        Value::String(text) => plain(text).map(Value::String).map(Some),
+        Value::Number(number) if number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => {
+            Ok(Some(Value::Number(number)))
+        }
+        other => Err(format!("must be a string, a boolean or a whole number of 32 bits, not {}", kind(&other))),
+    }
+}
+
 /// `source`: a URI-reference that is not empty (RFC 3986).
 pub(crate) fn source(value: Value) -> Result<String, String> {
     let text = text(value)?;
@@ -93,6 +106,17 @@ mod tests {
     fn ce_1_a_source_is_a_uri_reference() {
         assert_eq!(source(json!("urn:hookline:shop.orders")), Ok("urn:hookline:shop.orders".to_owned()));
         assert!(["", "a b", "1a:b"].into_iter().all(|bad| source(json!(bad)).is_err()));
+    }
+
+    #[test]
+    fn ce_4_an_extension_is_text_a_boolean_or_a_number_of_32_bits_and_null_is_none() {
+        assert_eq!(extension(json!(null)), Ok(None));
+        for good in [json!("x"), json!(false), json!(-2_147_483_648_i64)] {
+            assert_eq!(extension(good.clone()), Ok(Some(good)));
+        }
+        for bad in [json!(2_147_483_648_i64), json!(1.5), json!([]), json!({}), json!(""), json!("a\n")] {
+            assert!(extension(bad).is_err());
+        }
     }
 
     #[test]

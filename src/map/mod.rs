@@ -266,6 +266,59 @@ mappings:
     }
 
     #[test]
+    fn ce_3_extensions_are_computed_checked_and_left_out_when_null() {
+        let emit = "emit: { type: t, extensions: { region: eu, priority: '${payload.p}', vip: '${payload.v}', none: '${payload.n}' } }";
+        let event = one(emit, r#"{"p": 5, "v": true, "n": null}"#).unwrap().remove(0);
+        let told: Vec<_> = event.extensions.iter().map(|(name, value)| (&**name, value.clone())).collect();
+        assert_eq!(told, [("region", json!("eu")), ("priority", json!(5)), ("vip", json!(true))]);
+        let fault = one(emit, r#"{"p": 1.5, "v": true, "n": null}"#).unwrap_err();
+        assert_eq!((fault.reason, fault.field.as_deref()), (FaultReason::Event, Some("emit.extensions.priority")));
+    }
+
+    #[test]
+    fn ce_and_a_decoded_key_are_in_scope_and_the_key_orders_by_its_text() {
+        let mappings =
+            mappings(&["mappings: [{ name: a, from: shop.orders, emit: { type: t, data: '${[ce, key]}' } }]"]);
+        let plain = map(&mappings, &record(), "1").remove(0).result.unwrap().remove(0);
+        assert_eq!((plain.data, plain.key.as_deref()), (json!([null, "o-1"]), Some("o-1")));
+        let record = record();
+        let event = |key: Value| DomainEvent {
+            ce: json!({"id": "7"}),
+            key: Some(key),
+            ..DomainEvent::plain(&record, Value::Null)
+        };
+        let keys = [
+            (json!({"id": 1}), Some(r#"{"id":1}"#)),
+            (json!("o-2"), Some("o-2")),
+            (json!(7), Some("7")),
+            (json!(null), None),
+        ];
+        for (key, wanted) in keys {
+            let made = mappings.map("shop.orders", &[event(key.clone())]).remove(0).result.unwrap().remove(0);
+            assert_eq!((made.data, made.key.as_deref()), (json!([{"id": "7"}, key]), wanted));
+        }
+    }
+
+    #[test]
+    fn a_batch_has_one_budget_and_one_bound_of_events_and_fails_as_one() {
+        let record = record();
+        let members = |count: u32, payload: &Value| -> Vec<_> {
+            (0..count).map(|member| DomainEvent { member, ..DomainEvent::plain(&record, payload.clone()) }).collect()
+        };
+        let fault = |fields: &str, events: &[DomainEvent<'_>]| {
+            let mappings = mappings(&[&format!("mappings: [{{ name: a, from: shop.orders, {fields} }}]")]);
+            mappings.map("shop.orders", events).remove(0).result.unwrap_err()
+        };
+        let costly = "when: 'lists.range(9999).all(x, x >= 0)', emit: { type: t }";
+        assert_eq!(fault(costly, &members(200, &json!(1))).reason, FaultReason::Limit);
+        let many = fault("each: payload, emit: { type: t }", &members(101, &json!(vec![0; 100])));
+        assert_eq!((many.reason, many.field.as_deref()), (FaultReason::Limit, Some("emit")));
+        let mut events = members(3, &json!({"x": 1}));
+        events[1].payload = json!({});
+        assert_eq!(fault("emit: { type: t, data: '${payload.x}' }", &events).reason, FaultReason::Map);
+    }
+
+    #[test]
     fn a_time_may_be_computed() {
         let emit = "emit: { type: t, time: '${timestamp(payload.at) + duration(\"90s\")}' }";
         let event = one(emit, r#"{"at": "2026-01-01T00:00:00Z"}"#).unwrap().remove(0);

@@ -132,6 +132,7 @@ impl Run<'_> {
             tenant: self.value(emit.tenant.as_ref(), scope, ("emit.tenant", name))?.flatten(),
             key,
             traceparent: self.around.traceparent(),
+            extensions: self.extensions(scope)?,
             data: match &emit.data {
                 None => Value::Null,
                 Some(data) => {
@@ -142,6 +143,17 @@ impl Run<'_> {
         };
         self.events.push(event);
         Ok(())
+    }
+
+    fn extensions(&mut self, scope: &Scope<'_>) -> Result<Vec<(Arc<str>, Value)>, Fault> {
+        let mapping = self.mapping;
+        let mut extensions = Vec::with_capacity(mapping.emit.extensions.len());
+        for (name, text) in &mapping.emit.extensions {
+            let field = format!("emit.extensions.{name}");
+            let value = self.value(Some(text), scope, (&field, attribute::extension))?;
+            extensions.extend(value.flatten().map(|value| (Arc::clone(name), value)));
+        }
+        Ok(extensions)
     }
 
     fn attribute(

@@ -2,17 +2,20 @@
 
 use crate::expr::scope::Names;
 use crate::expr::secrets::Secrets;
+use crate::expr::text::Text;
 use crate::map::attribute;
 use crate::map::compile::{Compiler, Reach, Shared};
 use crate::map::library::Library;
 use crate::map::mapping::{Each, Emit, Let, Mapping, OnError, TopicSelector};
 use crate::map::surroundings::{NAMES, Uses};
 use crate::map::tables::{self, ReadFile, Tables};
+use crate::model::attribute::is_name;
 use crate::model::problem::{Place, Problems};
 use crate::yaml::fields::{Field, Fields};
 use crate::yaml::node::{Data, Node};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Mapping files on their way to be mappings: names are unique, tables and fragments shared over all files.
 #[derive(Debug, Default)]
@@ -41,6 +44,27 @@ struct Named {
 
 /// The longest name of a mapping: it stands in keys of the store and in labels.
 const NAME_LENGTH: usize = 100;
+
+/// The longest name of an extension (CE-3).
+const EXTENSION_LENGTH: usize = 20;
+
+/// The most extensions of an event: they may all have to go into headers.
+const MAX_EXTENSIONS: usize = 20;
+
+/// Attributes of CloudEvents that are no extensions, and extensions that say where an event comes from.
+const OWN_ATTRIBUTES: [&str; 11] = [
+    "id",
+    "source",
+    "specversion",
+    "type",
+    "subject",
+    "time",
+    "datacontenttype",
+    "dataschema",
+    "database64",
+    "traceparent",
+    "tracestate",
+];
 
 /// The most names that `let` may bind in one mapping.
 const MAX_LETS: usize = 100;
@@ -233,8 +257,9 @@ fn read_emit(field: &Field<'_>, compiler: &mut Compiler<'_>) -> Option<Emit> {
     let time = fields.optional("time").map(|field| compiler.checked(&field, |value| attribute::time(&value)));
     let tenant = fields.optional("tenant").map(|field| compiler.checked(&field, attribute::name));
     let key = fields.optional("key").map(|field| compiler.checked(&field, attribute::name));
+    let extensions = fields.optional("extensions").map_or(Some(Vec::new()), |field| read_extensions(&field, compiler));
     let data = fields.optional("data").map(|field| compiler.template(&field));
-    for later in ["extensions", "dataschema", "datacontenttype"] {
+    for later in ["dataschema", "datacontenttype"] {
         fields.not_yet(later, compiler.problems);
     }
     fields.finish(compiler.problems);
@@ -245,8 +270,30 @@ fn read_emit(field: &Field<'_>, compiler: &mut Compiler<'_>) -> Option<Emit> {
         time: transpose(time)?,
         tenant: transpose(tenant)?,
         key: transpose(key)?,
+        extensions: extensions?,
         data: transpose(data)?,
     })
+}
+
+/// Extensions: their names are checked here, their values when they are computed.
+fn read_extensions(field: &Field<'_>, compiler: &mut Compiler<'_>) -> Option<Vec<(Arc<str>, Text)>> {
+    let entries = field.entries(compiler.problems)?;
+    if entries.len() > MAX_EXTENSIONS {
+        field.problem(compiler.problems, format!("names more than {MAX_EXTENSIONS} extensions"), "");
+    }
+    let mut extensions = Vec::with_capacity(entries.len());
+    for (entry, field) in entries {
+        let name = entry.key.as_str();
+        if !is_name(name) || name.len() > EXTENSION_LENGTH {
+            let hint = format!("Use 1 to {EXTENSION_LENGTH} of the characters a-z 0-9");
+            compiler.problems.add(&entry.place, field.path.clone(), "is not a name for an extension", hint);
+        } else if OWN_ATTRIBUTES.contains(&name) {
+            let hint = "It is no extension, or is set by hookline";
+            compiler.problems.add(&entry.place, field.path.clone(), "has a meaning already", hint);
+        }
+        extensions.push(compiler.checked(&field, attribute::extension).map(|text| (name.into(), text)));
+    }
+    extensions.into_iter().collect()
 }
 
 /// What is absent is fine; what is there and wrong is not.
@@ -317,7 +364,8 @@ mappings:
       source: 'not a uri'
       time: yesterday
       subject: 5
-      extensions: { a: 1 }
+      extensions: { a: 1, trace-id: x, type: y, ok: '${payload.a}' }
+      dataschema: 'urn:x'
       dta: {}
   - name: ok
     from: []
@@ -339,15 +387,18 @@ tabels: {}
             "0.yaml:8:15: mappings[0].emit.source: `not a uri` is not a URI-reference",
             "0.yaml:9:13: mappings[0].emit.time: must be a time like 2026-01-01T00:00:00Z, not `yesterday`",
             "0.yaml:10:16: mappings[0].emit.subject: must be a string, not `5`. Quote it",
-            "0.yaml:11:7: mappings[0].emit.extensions: is not yet available",
-            "0.yaml:12:7: mappings[0].emit.dta: is not a known key. Did you mean `data`?",
-            "0.yaml:14:11: mappings[1].from: names no topic",
-            "0.yaml:15:15: mappings[1].on_error: `explode` is none of `quarantine`, `drop`, `stop`",
-            "0.yaml:16:12: mappings[1].let.payload: is not a name that `let` can bind",
-            "0.yaml:16:26: mappings[1].let.2x: is not a name that `let` can bind",
-            "0.yaml:18:1: events: is not yet available",
-            "0.yaml:19:1: tests: is not yet available",
-            "0.yaml:20:1: tabels: is not a known key. Did you mean `tables`?",
+            "0.yaml:11:24: mappings[0].emit.extensions.a: must be a string, not `1`. Quote it",
+            "0.yaml:11:27: mappings[0].emit.extensions.trace-id: is not a name for an extension. Use 1 to 20 of",
+            "0.yaml:11:40: mappings[0].emit.extensions.type: has a meaning already",
+            "0.yaml:12:7: mappings[0].emit.dataschema: is not yet available",
+            "0.yaml:13:7: mappings[0].emit.dta: is not a known key. Did you mean `data`?",
+            "0.yaml:15:11: mappings[1].from: names no topic",
+            "0.yaml:16:15: mappings[1].on_error: `explode` is none of `quarantine`, `drop`, `stop`",
+            "0.yaml:17:12: mappings[1].let.payload: is not a name that `let` can bind",
+            "0.yaml:17:26: mappings[1].let.2x: is not a name that `let` can bind",
+            "0.yaml:19:1: events: is not yet available",
+            "0.yaml:20:1: tests: is not yet available",
+            "0.yaml:21:1: tabels: is not a known key. Did you mean `tables`?",
         ];
         for (found, expected) in found.iter().zip(expected) {
             assert!(found.starts_with(expected), "\n{found}\n{expected}");

@@ -49,6 +49,8 @@ pub struct IntegrationEvent {
     pub key: Option<String>,
     /// The W3C `traceparent` of the record, when it had a valid one.
     pub traceparent: Option<String>,
+    /// CloudEvents extensions, in the order written: text, booleans, numbers of 32 bits (CE-4).
+    pub extensions: Vec<(Arc<str>, Value)>,
     /// The data, JSON.
     pub data: Value,
 }
@@ -72,6 +74,36 @@ impl<'r> DomainEvent<'r> {
     #[must_use]
     pub fn plain(record: &'r Record, payload: Value) -> Self {
         Self { record, payload, ce: Value::Null, key: None, member: 0 }
+    }
+}
+
+// === impl IntegrationEvent ===
+
+impl IntegrationEvent {
+    /// The extension of this name.
+    #[must_use]
+    pub fn extension(&self, name: &str) -> Option<&Value> {
+        self.extensions.iter().find(|(known, _)| **known == *name).map(|(_, value)| value)
+    }
+
+    /// The same event with other data.
+    #[must_use]
+    pub fn with_data(&self, data: Value) -> Self {
+        Self {
+            id: self.id,
+            origin: self.origin.clone(),
+            mapping: Arc::clone(&self.mapping),
+            ord: self.ord,
+            source: Arc::clone(&self.source),
+            event_type: Arc::clone(&self.event_type),
+            subject: self.subject.clone(),
+            time: self.time,
+            tenant: self.tenant.clone(),
+            key: self.key.clone(),
+            traceparent: self.traceparent.clone(),
+            extensions: self.extensions.clone(),
+            data,
+        }
     }
 }
 
