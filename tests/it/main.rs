@@ -13,6 +13,7 @@ mod behind;
 mod habits;
 mod harness;
 mod isolation;
+mod language;
 mod main_job;
 mod no_loss;
 mod outages;
