@@ -73,19 +73,24 @@ pub async fn run(args: Args, common: Common, output: Output) -> anyhow::Result<E
     Ok(if explanation.stuck() { Exit::Bad } else { Exit::Good })
 }
 
-/// Looks up the schema that the record names, if it names one; gives why there is none.
+/// Looks up the schemas that the record names, if it names any; gives why there is none.
 async fn learn(
     pipeline: &Pipeline,
     record: &Record,
     registry: Option<&RegistrySettings>,
 ) -> anyhow::Result<Option<String>> {
-    let Some(id) = pipeline.pass(record).absent else { return Ok(None) };
-    let registry = registry.context("there is no schema registry")?;
-    let answer = Registry::new(registry)?.look_up(&id).await;
-    match answer.with_context(|| format!("schema {id} cannot be looked up"))? {
-        Answer::Found(text) => Ok(pipeline.schemas().learn(id, &text).err()),
-        Answer::Nothing(why) => Ok(Some(why)),
+    while let Some(id) = pipeline.pass(record).absent {
+        let registry = registry.context("there is no schema registry")?;
+        let answer = Registry::new(registry)?.look_up(&id).await;
+        let learnt = match answer.with_context(|| format!("schema {id} cannot be looked up"))? {
+            Answer::Found(text) => pipeline.schemas().learn(id, &text),
+            Answer::Nothing(why) => Err(why),
+        };
+        if let Err(why) = learnt {
+            return Ok(Some(why));
+        }
     }
+    Ok(None)
 }
 
 /// The record as if it stood at the beginning of its topic, now.

@@ -125,6 +125,7 @@ mod tests {
         for set in [
             "topics.a.format=text",
             "mappings=[]",
+            "secrets={partner: hunter2}",
             "subscriptions=[]",
             "delivery.timeout=3s",
             "limits.event_bytes=2MiB",

@@ -84,6 +84,7 @@ fn event(subscription: &Subscription, asked: Option<String>) -> IntegrationEvent
         },
         key: None,
         traceparent: None,
+        extensions: Vec::new(),
         data: json!({ "test": true }),
     }
 }
