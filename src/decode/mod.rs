@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn what_cannot_be_decoded_is_a_decode_fault_and_what_is_too_large_a_limit() {
         for format in formats().iter().filter(|format| !matches!(format, Format::Bytes)) {
-            let undecoded = one(format, &record(Some(b"\xff{")), &Schemas::default()).unwrap_err();
+            let undecoded = one(format, &record(Some(b"\xff")), &Schemas::default()).unwrap_err();
             let Undecoded::Fault(fault) = undecoded else { panic!("{format:?}") };
             assert_eq!((fault.reason, fault.mapping), (FaultReason::Decode, None));
             assert!(!fault.detail.is_empty());
