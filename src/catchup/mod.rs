@@ -5,20 +5,24 @@
 //! up to intake, intake takes over.
 
 mod aboard;
+mod compaction;
 mod parts;
 mod reader;
 mod retention;
 mod scan;
+mod tails;
 mod turns;
 mod waiters;
 
 #[cfg(test)]
 mod world;
 
+use crate::catchup::compaction::Compaction;
 use crate::catchup::parts::Parts;
 use crate::catchup::reader::Reader;
 use crate::catchup::retention::Retention;
 use crate::catchup::scan::Scan;
+use crate::catchup::tails::Tails;
 use crate::catchup::turns::Turns;
 use crate::catchup::waiters::Waiters;
 use crate::kafka::settings::KafkaSettings;
@@ -73,17 +77,28 @@ impl Catchup {
             for _ in 1..parts.scans {
                 scope.spawn(|| work(&parts, &kafka, None));
             }
-            work(&parts, &kafka, Some(Retention::new()));
+            let beside =
+                Beside { retention: Retention::new(), tails: Tails::new(), compaction: Compaction::new(kafka.clone()) };
+            work(&parts, &kafka, Some(beside));
         });
     }
 }
 
+/// What one of the threads looks at between its scans.
+struct Beside {
+    retention: Retention,
+    tails: Tails,
+    compaction: Compaction,
+}
+
 /// One scan after the other.
-fn work(parts: &Parts, kafka: &KafkaSettings, mut retention: Option<Retention>) {
+fn work(parts: &Parts, kafka: &KafkaSettings, mut beside: Option<Beside>) {
     let (mut reader, mut scanned) = (Reader::new(kafka.clone()), Instant::now());
     while !parts.shutdown.stopping() {
-        if let Some(retention) = &mut retention {
+        if let Some(Beside { retention, tails, compaction }) = &mut beside {
             retention.look(parts, &mut reader);
+            tails.look(parts, &mut reader);
+            compaction.look(parts);
         }
         if let Some((choice, waiters)) = parts.next() {
             let at = choice.at.clone();

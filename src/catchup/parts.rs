@@ -2,6 +2,7 @@
 
 use crate::catchup::turns::{Choice, Ended, Turns, Waiting, Who};
 use crate::catchup::waiters::{Waiter, Waiters};
+use crate::model::cursor::CursorRow;
 use crate::model::record::TopicPartition;
 use crate::pipeline::Pipeline;
 use crate::quarantine::Quarantine;
@@ -11,6 +12,7 @@ use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::Board;
 use crate::store::space::Space;
 use crate::subscriptions::Directory;
+use crate::subscriptions::cell::Cell;
 use arc_swap::ArcSwap;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,6 +64,15 @@ impl Parts {
         let waiting = waiters.iter().map(Waiter::waiting).collect::<Vec<Waiting>>();
         let choice = self.turns().choose(&waiting, position, clock::now())?;
         Some((choice, waiters))
+    }
+
+    /// The cursors of all lanes.
+    pub(crate) fn cursors(&self) -> Vec<(TopicPartition, CursorRow)> {
+        let cells = self.directory.hands().readers.with_cursors();
+        let of = |cell: &Arc<Cell>| {
+            cell.act(|lane, _| lane.cursors().map(|(place, row)| (place.at.clone(), row)).collect::<Vec<_>>())
+        };
+        cells.iter().flat_map(of).collect()
     }
 
     /// A scan is over.

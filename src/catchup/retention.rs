@@ -10,9 +10,7 @@ use crate::kafka::range::Read;
 use crate::model::cursor::{CursorMode, CursorRow};
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
-use crate::subscriptions::cell::Cell;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::debug;
 
@@ -49,7 +47,7 @@ impl Retention {
             return;
         }
         self.next = Instant::now() + EVERY;
-        let mut lasts = lasts(&cursors(parts)).into_iter().collect::<Vec<_>>();
+        let mut lasts = lasts(&parts.cursors()).into_iter().collect::<Vec<_>>();
         lasts.sort_by_key(|(_, last)| last.near);
         let mut least = None;
         for (at, last) in lasts.into_iter().take(PARTITIONS) {
@@ -67,14 +65,6 @@ impl Retention {
         reader.rest();
         parts.board.update(|report| report.cursor_headroom = least);
     }
-}
-
-fn cursors(parts: &Parts) -> Vec<(TopicPartition, CursorRow)> {
-    let cells = parts.directory.hands().readers.with_cursors();
-    let of = |cell: &Arc<Cell>| {
-        cell.act(|lane, _| lane.cursors().map(|(place, row)| (place.at.clone(), row)).collect::<Vec<_>>())
-    };
-    cells.iter().flat_map(of).collect()
 }
 
 fn lasts(cursors: &[(TopicPartition, CursorRow)]) -> HashMap<TopicPartition, Last> {

@@ -247,7 +247,10 @@ impl<'a> Scan<'a> {
             let read = !passage.events.is_empty() || pipeline.reads(&record.origin.topic);
             read.then_some((passage, groups))
         });
-        let Some((passage, groups)) = passed else { return Carried::Unread };
+        let Some((passage, groups)) = passed else {
+            self.hands().metrics.catch_up_read(1);
+            return Carried::Unread;
+        };
         let Passage { events, mut faults, dropped, stop, absent } = passage;
         if let Some(schema) = absent {
             match self.parts.desk.ask(schema, clock::now()) {

@@ -152,7 +152,8 @@ mod tests {
         assert!(has_example(command), "{}", command.get_name());
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         for line in help.lines().filter(|line| line.starts_with("  hookline ")) {
-            let words = line.split_whitespace().take_while(|word| *word != ">");
+            let line = line.trim_start().split("  ").next().unwrap_or_default(); // what it does may stand behind it
+            let words = line.split_whitespace().take_while(|word| ![">", "|"].contains(word));
             let parsed = Args::try_parse_from(words.map(|word| word.trim_matches('\'')));
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
         }

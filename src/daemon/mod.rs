@@ -10,22 +10,19 @@ mod affected;
 mod declare;
 pub mod error;
 pub mod reload;
+mod shared;
 mod watch;
 
-use crate::catchup::Catchup;
 use crate::config::Config;
-use crate::config::fixed::Fixed;
-use crate::config::reads::Reads;
 use crate::daemon::declare::Declaring;
 use crate::daemon::error::DaemonError;
 use crate::daemon::reload::{Origin, Reloader};
+use crate::daemon::shared::Shared;
 use crate::decode::schemas::{self, Schemas};
 use crate::dispatch::Dispatch;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
-use crate::intake::settings::IntakeSettings;
-use crate::intake::{Intake, IntakeError};
-use crate::kafka::settings::KafkaSettings;
+use crate::intake::IntakeError;
 use crate::metrics::Metrics;
 use crate::model::schema::SchemaText;
 use crate::pipeline::Pipeline;
@@ -44,14 +41,14 @@ use crate::store::space::Space;
 use crate::subscriptions::Directory;
 use crate::subscriptions::cell::Hands;
 use crate::subscriptions::declared::Wanted;
-use crate::web::reload::{Asked, Reloads};
+use crate::web::reload::Reloads;
 use crate::web::state::State;
 use crate::web::{self, Listeners};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tracing::{error, info, warn};
 
@@ -80,18 +77,6 @@ struct House {
     store: Store,
     shutdown: Shutdown,
     drain: Duration,
-}
-
-/// What the parts share.
-struct Shared {
-    kafka: KafkaSettings,
-    pipeline: Arc<ArcSwap<Pipeline>>,
-    directory: Arc<Directory>,
-    desk: Arc<Desk>,
-    quarantine: Arc<Quarantine>,
-    partitions: Arc<Partitions>,
-    board: Board,
-    shutdown: Shutdown,
 }
 
 /// Runs the daemon until `shutdown`.
@@ -138,68 +123,6 @@ pub async fn start(config: Config, origin: Origin, shutdown: Shutdown) -> Result
     let loops =
         Loops { intake: thread("intake", move || intake.run(&kafka))?, catchup: thread("catchup", || catchup.run())? };
     Ok(house.begin(loops, (listeners, state), (reloader, desk, schemas)))
-}
-
-// === impl Shared ===
-
-impl Shared {
-    fn state(&self, (guard, transport): (Guard, HttpTransport), reloads: Reloads) -> State {
-        let hands = self.directory.hands();
-        State {
-            transport,
-            kafka: self.kafka.clone(),
-            pipeline: Arc::clone(&self.pipeline),
-            directory: Arc::clone(&self.directory),
-            store: hands.store.clone(),
-            board: self.board.clone(),
-            metrics: hands.metrics.clone(),
-            desk: Arc::clone(&self.desk),
-            quarantine: Arc::clone(&self.quarantine),
-            guard,
-            reloads,
-        }
-    }
-
-    fn reloader(&self, origin: Origin, asked: mpsc::Receiver<Asked>, (fixed, reads): (Fixed, Reads)) -> Reloader {
-        Reloader {
-            origin,
-            asked,
-            pipeline: Arc::clone(&self.pipeline),
-            directory: Arc::clone(&self.directory),
-            board: self.board.clone(),
-            kafka: self.kafka.clone(),
-            fixed,
-            tried: reads.clone(),
-            in_force: reads,
-        }
-    }
-
-    fn catchup(&self, scans: usize) -> Catchup {
-        Catchup {
-            kafka: self.kafka.clone(),
-            pipeline: Arc::clone(&self.pipeline),
-            directory: Arc::clone(&self.directory),
-            desk: Arc::clone(&self.desk),
-            quarantine: Arc::clone(&self.quarantine),
-            board: self.board.clone(),
-            shutdown: self.shutdown.clone(),
-            scans,
-        }
-    }
-
-    fn intake(&self, settings: IntakeSettings, drain: Duration) -> Intake {
-        Intake {
-            pipeline: Arc::clone(&self.pipeline),
-            directory: Arc::clone(&self.directory),
-            desk: Arc::clone(&self.desk),
-            quarantine: Arc::clone(&self.quarantine),
-            partitions: Arc::clone(&self.partitions),
-            board: self.board.clone(),
-            shutdown: self.shutdown.clone(),
-            settings,
-            drain,
-        }
-    }
 }
 
 /// The process runs from here on.

@@ -89,6 +89,7 @@ mod tests {
         let (_folder, file) = volume();
         let reads = read(&file);
         let writing = async {
+            tokio::time::sleep(LOOK / 2).await; // between two looks
             for n in 0..10 {
                 fs::write(&file, format!("kafka: {{ group: g{n} }}")).unwrap();
                 tokio::time::sleep(LOOK).await;

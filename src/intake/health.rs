@@ -1,5 +1,6 @@
 //! How Kafka is, in a sentence for people, and how far a partition is.
 
+use crate::model::jump::Jump;
 use crate::progress::gate::Reason;
 use crate::progress::partition::Progress;
 use crate::runtime::status::{Health, PartitionReport};
@@ -19,8 +20,13 @@ pub(crate) fn health(connected: Option<bool>, assigned: usize, silence: Duration
 }
 
 /// How far a partition is, and why it is `paused`; the log ends at `end` when last heard of.
-pub(crate) fn report(progress: &Progress, end: Option<i64>, paused: Option<Reason>) -> PartitionReport {
+pub(crate) fn report(
+    progress: &Progress,
+    end: Option<i64>,
+    (paused, jump): (Option<Reason>, Option<Jump>),
+) -> PartitionReport {
     PartitionReport {
+        jump,
         position: progress.position(),
         watermark: progress.watermark(),
         end: end.map(|end| end.max(progress.position())),

@@ -4,20 +4,26 @@
 //! is settled. Back-pressure is a pause with a reason; polling goes on through it. What cannot be taken yet is
 //! held, in order, one partition apart from the other; nothing is dropped.
 
+mod begin;
 mod commit;
 mod health;
 pub mod identity;
 mod joins;
 mod keeper;
 mod partition;
+mod places;
 pub mod settings;
+mod sources;
 
 use crate::intake::commit::Commits;
 use crate::intake::health::AWAY;
-use crate::intake::keeper::Keeper;
+use crate::intake::keeper::{Keeper, Known};
 use crate::intake::partition::{Admit, Stopped};
+use crate::intake::places::Places;
 use crate::intake::settings::IntakeSettings;
-use crate::kafka::group::{Group, GroupError, Polled};
+use crate::intake::sources::{Looked, Sources};
+use crate::kafka::group::{Group, GroupError};
+use crate::kafka::polled::Polled;
 use crate::kafka::settings::KafkaSettings;
 use crate::model::record::{Record, TopicPartition};
 use crate::pipeline::Pipeline;
@@ -26,7 +32,6 @@ use crate::progress::partitions::Partitions;
 use crate::quarantine::Quarantine;
 use crate::registry::desk::Desk;
 use crate::runtime::clock;
-use crate::runtime::fault;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::{Board, Health};
 use crate::store::space::Space;
@@ -34,16 +39,14 @@ use crate::subscriptions::Directory;
 use crate::subscriptions::bounds::{self, Ledgers};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tracing::{debug, error, info, warn};
+use tracing::{error, warn};
 
 /// How often pauses are looked at again.
 const TICK: Duration = Duration::from_millis(100);
 /// How often offsets are committed and the board is written.
 const BEAT: Duration = Duration::from_secs(1);
-/// How often the cluster is asked for topics that a pattern may match.
-const LOOK: Duration = Duration::from_secs(15);
 
 /// What intake works with.
 pub struct Intake {
@@ -73,6 +76,12 @@ pub enum IntakeError {
     /// The consumer could not be made or subscribed.
     #[error("the kafka consumer cannot start")]
     Start(#[from] GroupError),
+    /// Another process is this member of the group now.
+    #[error(
+        "another process has joined the group as {0}: it runs on a copy of this store (an imported one, say), or has the \
+         same `group.instance.id`. Only one of them may run: stop one, and start the one that stays again"
+    )]
+    Fenced(String),
 }
 
 /// The loop's own state.
@@ -85,10 +94,8 @@ struct Loop {
     held: HashMap<TopicPartition, VecDeque<Record>>,
     paused: BTreeMap<TopicPartition, Reason>,
     ledgers: Ledgers,
-    topics: BTreeSet<String>,
-    looked: Option<Instant>,
-    /// The rules by which topics were last looked for.
-    rules: Arc<Pipeline>,
+    sources: Sources,
+    places: Places,
     connected: Instant,
     complained: Option<Instant>,
     /// Why nothing is read, if so: the group's commits are another store's.
@@ -103,16 +110,19 @@ impl Intake {
     /// what may be committed is committed, and the group is left.
     ///
     /// # Errors
-    /// The consumer could not be made: what the properties say is refused by librdkafka.
+    /// The consumer could not be made: what the properties say is refused by librdkafka. Or another process took this
+    /// member's place in the group.
     pub fn run(self, kafka: &KafkaSettings) -> Result<(), IntakeError> {
-        let commits = Commits::new(self.directory.hands().store.id(), Arc::clone(&self.partitions));
-        let keeper = Keeper {
+        let commits = Commits::new(self.directory.hands().store.clone(), Arc::clone(&self.partitions), &kafka.group);
+        let keeper = Arc::new(Keeper {
             partitions: Arc::clone(&self.partitions),
             directory: Arc::clone(&self.directory),
             commits: commits.clone(),
             drain: self.drain,
-        };
-        let group = Group::new(kafka, &commits.instance(), Arc::new(keeper))?;
+            start: kafka.start,
+            known: Mutex::new(Known::default()),
+        });
+        let group = Group::new(kafka, &commits.instance(), Arc::clone(&keeper) as _)?;
         let gate = Gate { bytes: self.settings.bytes_in_flight, records: self.settings.open_records_per_partition };
         let admit = Admit {
             pipeline: Arc::clone(&self.pipeline),
@@ -130,15 +140,14 @@ impl Intake {
             held: HashMap::new(),
             paused: BTreeMap::new(),
             ledgers: Ledgers::default(),
-            topics: BTreeSet::new(),
-            looked: None,
-            rules: self.pipeline.load_full(),
+            sources: Sources::new(Arc::clone(&keeper)),
+            places: Places::new(keeper),
             connected: now,
             complained: None,
             refused: None,
             parts: self,
         };
-        running.go_round();
+        running.go_round()?;
         running.group.leave();
         Ok(())
     }
@@ -147,11 +156,14 @@ impl Intake {
 // === impl Loop ===
 
 impl Loop {
-    fn go_round(&mut self) {
-        let (mut ticked, mut beaten) = (Instant::now(), Instant::now());
+    /// Until the stop. A member that was fenced has nothing to give back or to commit: it is the other's.
+    fn go_round(&mut self) -> Result<(), IntakeError> {
+        let (mut ticked, mut beaten) = (Instant::now(), None::<Instant>);
         while !self.parts.shutdown.stopping() {
-            if let Some(polled) = self.group.poll(TICK) {
-                self.take(polled);
+            match self.group.poll(TICK) {
+                Some(Polled::Fenced) => return Err(IntakeError::Fenced(self.commits.instance())),
+                Some(polled) => self.take(polled),
+                None => {}
             }
             joins::answer(&self.parts.directory, &self.commits);
             if ticked.elapsed() >= TICK {
@@ -159,21 +171,22 @@ impl Loop {
                 self.look_at_pauses(ticked.elapsed());
                 ticked = Instant::now();
             }
-            if beaten.elapsed() >= BEAT || self.looked.is_none() {
-                self.look_for_topics();
+            if beaten.is_none_or(|beaten| beaten.elapsed() >= BEAT) {
+                self.look_around();
                 self.commits.send(&self.group);
                 self.report();
-                beaten = Instant::now();
+                beaten = Some(Instant::now());
             }
         }
+        Ok(())
     }
 
     fn take(&mut self, polled: Polled) {
         match polled {
             Polled::Record(record) => self.record(record),
-            Polled::Assigned(partitions) => {
-                partitions.iter().for_each(|(at, offset)| self.open(at, *offset));
-            }
+            Polled::Assigned(placed) => placed.iter().for_each(|placed| {
+                self.places.open(&self.group, placed);
+            }),
             Polled::Refused(partitions, other) => self.refuse(&partitions, &other),
             Polled::Revoked(partitions) => {
                 for at in partitions {
@@ -187,8 +200,9 @@ impl Loop {
                 joins::committed(&self.parts.directory, &commits);
             }
             Polled::NotCommitted(why) => self.complain(&format!("the last commit failed and is sent again: {why}")),
-            Polled::OutOfRange => self.rescue(),
+            Polled::OutOfRange => self.places.doubt(),
             Polled::Trouble(what) => self.complain(&what),
+            Polled::Fenced => {} // the loop has ended
         }
     }
 
@@ -205,6 +219,9 @@ impl Loop {
     fn record(&mut self, record: Record) {
         let at = record.origin.topic_partition();
         self.connected = Instant::now();
+        if !self.parts.partitions.is_open(&at) {
+            return; // it has no place yet, and is read from there on when it has one
+        }
         if let Some(held) = self.held.get_mut(&at) {
             held.push_back(record);
             return;
@@ -254,21 +271,6 @@ impl Loop {
         self.held.retain(|_, held| !held.is_empty());
     }
 
-    /// Begins an epoch of a partition.
-    fn open(&self, at: &TopicPartition, offset: i64) {
-        debug!(partition = at.partition, offset, "begins");
-        fault::point("open.begin");
-        let epoch = self.parts.partitions.open(at, offset);
-        if let Err(error) = self.parts.directory.open(at, epoch) {
-            error!(topic = %at.topic, partition = at.partition, %error, "what is owed of a partition cannot be read");
-            self.parts.partitions.close(at); // nothing of it may be admitted; the daemon stops with the store
-            return;
-        }
-        self.commits.begin(at, offset);
-        joins::begun(&self.parts.directory, &self.commits, at);
-        fault::point("open.done");
-    }
-
     /// What all lanes hold together is bounded: the one that holds most gives way (P6).
     fn bound_lanes(&mut self, open_bytes: u64) {
         let snapshot = self.parts.directory.snapshot();
@@ -309,66 +311,35 @@ impl Loop {
         }
     }
 
-    /// Subscribes to the topics that the rules read and that are there; asks the cluster when a rule has a pattern.
-    /// Topics that no rule reads any more are given back: drained and committed first, as at every revoke.
-    fn look_for_topics(&mut self) {
-        let rules = self.parts.pipeline.load_full();
-        let due = self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) || !Arc::ptr_eq(&rules, &self.rules);
-        if self.refused.is_some() || !due {
+    /// Looks which topics there are, and whether they are still the same; sees to what has no place.
+    fn look_around(&mut self) {
+        if self.refused.is_some() {
             return;
         }
-        let existing = match rules.has_patterns() {
-            false => Vec::new(),
-            true => match self.group.topics(Duration::from_secs(2)) {
-                Ok(existing) => existing,
-                Err(error) => {
-                    self.complain(&format!("cannot list the cluster's topics: {error}"));
-                    if !self.topics.is_empty() {
-                        return;
-                    }
-                    Vec::new()
+        let pipeline = self.parts.pipeline.load_full();
+        match self.sources.look(&self.group, &pipeline) {
+            Ok(Looked::NotYet) => {}
+            Ok(Looked::Now) => {
+                if let Err(error) = self.places.examine(&self.group, self.sources.topics()) {
+                    self.complain(&format!("the cluster does not say what its topics are: {error}"));
                 }
-            },
-        };
-        let wanted = rules.topics(&existing);
-        (self.looked, self.rules) = (Some(Instant::now()), rules);
-        if wanted == self.topics {
-            return;
-        }
-        self.subscribe(wanted);
-    }
-
-    fn subscribe(&mut self, wanted: BTreeSet<String>) {
-        let gone = self.topics.difference(&wanted).collect::<Vec<_>>();
-        if !gone.is_empty() {
-            info!(topics = ?gone, "not read any more: what is out is drained, and what is owed stays where it is");
-        }
-        if wanted.is_empty() {
-            self.group.withdraw();
-        } else if let Err(error) = self.group.subscribe(&wanted.iter().map(String::as_str).collect::<Vec<_>>()) {
-            error!(%error, "the topics were not taken");
-        } else {
-            info!(topics = ?wanted, "subscribed");
-        }
-        self.topics = wanted;
-    }
-
-    /// Moves positions that the log does not hold any more, and says so.
-    fn rescue(&mut self) {
-        let assigned = self.parts.partitions.assigned().into_iter();
-        let positions = assigned.filter_map(|at| {
-            let position = self.parts.partitions.with(&at, |progress| progress.position())?;
-            Some((at, position))
-        });
-        match self.group.rescue(&positions.collect::<Vec<_>>()) {
-            Ok(jumps) => {
-                for jump in jumps {
-                    error!(topic = %jump.at.topic, partition = jump.at.partition, from = jump.from, to = jump.to,
-                        "the log does not hold this position any more; going on at its beginning");
-                    self.open(&jump.at, jump.to);
+                if let Err(error) = self.places.owe(&self.group, &pipeline) {
+                    self.complain(&format!("what is owed of topics that are not read cannot be seen to: {error}"));
                 }
             }
-            Err(error) => self.complain(&format!("cannot look up what the log holds: {error}")),
+            Err(error) => self.complain(&format!("cannot list the cluster's topics: {error}")),
+        }
+        if let Err(error) = self.places.check(&self.group) {
+            self.complain(&format!("cannot look up what the log holds: {error}"));
+        }
+        self.place();
+    }
+
+    /// Partitions without a place get one. What was read of them before, and waits, is read again from there.
+    fn place(&mut self) {
+        for at in self.places.place(&self.group) {
+            self.held.remove(&at);
+            self.paused.remove(&at);
         }
     }
 
@@ -389,8 +360,8 @@ impl Loop {
         let mut partitions = BTreeMap::new();
         for at in self.parts.partitions.assigned() {
             let end = seen.ends.get(&(at.topic.to_string(), at.partition)).copied();
-            let paused = self.paused.get(&at).copied();
-            let report = self.parts.partitions.with(&at, |progress| health::report(progress, end, paused));
+            let (paused, jump) = (self.paused.get(&at).copied(), self.places.jump(&at));
+            let report = self.parts.partitions.with(&at, |progress| health::report(progress, end, (paused, jump)));
             partitions.extend(report.map(|report| (at, report)));
         }
         let health = match &self.refused {

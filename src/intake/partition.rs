@@ -140,6 +140,7 @@ impl Admit {
         let behind = self.directory.hands().readers.with_cursors().into_iter();
         let behind = behind.filter(|cell| cell.act(|lane, _| lane.is_left_to_reader(&place, offset)));
         let owed = Owed::to_live(clock::now(), behind.map(|cell| cell.sid).collect());
+        fault::point("quarantine");
         for fault in faults {
             let (partitions, ticket) = (Arc::clone(&self.partitions), ticket.clone());
             self.quarantine.keep(record, (fault, owed.clone()), move |result| match result {

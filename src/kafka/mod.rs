@@ -2,10 +2,15 @@
 
 pub mod adopt;
 pub mod broker;
+pub mod cleanup;
 pub mod committer;
+mod context;
+pub mod describe;
 pub mod group;
 mod message;
 mod offsets;
+pub mod owner;
+pub mod polled;
 pub mod properties;
 pub mod range;
 pub mod settings;

@@ -34,6 +34,7 @@ const FORCED: &[(&str, &str)] = &[
 const DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "hookline"),
     ("fetch.queue.backoff.ms", "10"), // with a small buffer the default of 1000 idles two thirds of the time
+    ("topic.metadata.refresh.interval.ms", "15000"), // new topics and partitions; the default is five minutes
     ("queued.max.messages.kbytes", "16384"), // memory: the default of 64 MiB comes on top of our own budget
 ];
 
@@ -126,6 +127,7 @@ const KNOWN: &[&str] = &[
     "ssl.key.pem",
     "ssl.keystore.location",
     "ssl.keystore.password",
+    "topic.metadata.refresh.interval.ms",
 ];
 
 /// The configuration of the group's consumer.

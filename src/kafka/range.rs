@@ -6,7 +6,7 @@
 
 use crate::kafka::group::GroupError;
 use crate::kafka::message::{self, Names};
-use crate::kafka::offsets::PATIENCE;
+use crate::kafka::offsets::{self, PATIENCE};
 use crate::kafka::properties::{self, Reset};
 use crate::kafka::settings::KafkaSettings;
 use crate::model::record::{Record, TopicPartition};
@@ -127,12 +127,9 @@ impl Range {
     /// # Errors
     /// The cluster did not answer.
     pub fn offset_at(&self, at: &TopicPartition, time: Timestamp) -> Result<i64, GroupError> {
-        let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition_offset(&at.topic, at.partition, Offset::Offset(time.as_millis()))?;
-        let found = self.consumer.offsets_for_times(list, PATIENCE)?;
-        match found.elements().first().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset) {
-            Some(Offset::Offset(offset)) => Ok(offset),
-            _ => Ok(self.held(at)?.high),
+        match offsets::since(&self.consumer, at, time)? {
+            Some(offset) => Ok(offset),
+            None => Ok(self.held(at)?.high),
         }
     }
 

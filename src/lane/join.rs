@@ -2,9 +2,11 @@
 //! below it, intake all from it on, which is held until the reader is there (protocol T9).
 
 use crate::lane::gate::Gate;
+use crate::lane::park::{Draft, To};
 use crate::lane::place::{Place, Stand};
 use crate::lane::signal::{Joined, PlaceKey, Ride, Rider, Turn};
 use crate::lane::state::Lane;
+use crate::model::cursor::CursorMode;
 use crate::model::record::TopicPartition;
 
 /// A reader this close to intake may ask to join.
@@ -37,6 +39,26 @@ impl Lane {
         place.stand = Stand::Joining { next, join: position, held: std::collections::VecDeque::new() };
         self.arrive(number);
         if self.places.at(number).is_live() { Joined::Live } else { Joined::Holding }
+    }
+
+    /// What lies between the cursor on `at` and intake's `position` is skipped, because somebody wants it so: the place
+    /// is live from there on. Gives where it stood; `None`: it is not behind that.
+    pub fn skip(&mut self, at: &TopicPartition, position: i64, turn: &mut Turn<'_>) -> Option<i64> {
+        let number = self.places.find(at, 0)?;
+        let from = self.places.at(number).next().filter(|next| *next < position)?;
+        if matches!(self.places.at(number).stand, Stand::Joining { .. }) {
+            self.cancel_join(number, turn);
+        }
+        let place = self.places.get(number);
+        // Who waits for the cursor that this one replaces settles with it.
+        let settles = std::mem::take(&mut place.waiting);
+        place.go_live(position);
+        place.joined = None;
+        let (draft, near) = (Draft { settles, ..Draft::default() }, Some(turn.now));
+        self.write_cursor(number, To { mode: CursorMode::Live, offset: position, near }, (draft, turn));
+        self.places.recount();
+        self.after(turn);
+        Some(from)
     }
 
     /// A reader passed everything before `next`: a record that held nothing for the rider, a gap, or the end.
@@ -215,6 +237,43 @@ mod tests {
         assert_eq!((solo.settled.len(), solo.lane.queued()), (2, 0));
         solo.offer(9, &[0]);
         assert_eq!((solo.settled.len(), solo.lane.queued()), (2, 1));
+    }
+
+    #[test]
+    fn what_is_skipped_is_settled_and_nothing_of_it_comes() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
+        solo.act(|lane, turn| lane.pause(turn));
+        (20..22).for_each(|offset| solo.offer(offset, &[0]));
+        assert_eq!(solo.act(|lane, turn| lane.skip(&at(0), 22, turn)), Some(5));
+        assert_eq!((solo.lane.counts().live, solo.cursor()), (1, Some((CursorMode::Live, 22))));
+        solo.flush();
+        assert_eq!(solo.settled, [20, 21]);
+        solo.act(|lane, turn| lane.resume(turn));
+        assert!(solo.lane.riders().is_empty());
+        solo.offer(22, &[0]);
+        assert_eq!(solo.starts()[0].1, [22]);
+        assert_eq!(solo.act(|lane, turn| lane.skip(&at(0), 30, turn)), None, "it is live");
+    }
+
+    #[test]
+    fn who_waits_for_the_cursor_that_is_skipped_settles_with_the_new_one() {
+        let mut solo = Solo::new(settings(Ordering::None, 0));
+        solo.act(|lane, turn| lane.pause(turn));
+        (1..=3).for_each(|offset| solo.offer(offset, &[0]));
+        solo.act(|lane, turn| lane.skip(&at(0), 4, turn));
+        assert!(solo.settled.is_empty(), "nothing is durable yet");
+        solo.flush();
+        assert_eq!(solo.settled.len(), 3);
+    }
+
+    #[test]
+    fn a_join_that_is_skipped_settles_what_it_holds() {
+        let mut solo = Solo::behind(settings(Ordering::None, 0), 5);
+        join(&mut solo, 7);
+        solo.offer(7, &[0]);
+        assert_eq!(solo.act(|lane, turn| lane.skip(&at(0), 8, turn)), Some(5));
+        solo.flush();
+        assert_eq!((solo.settled.clone(), solo.lane.counts().live), (vec![7], 1));
     }
 
     #[test]

@@ -77,6 +77,13 @@ impl Lane {
         self.after(turn);
     }
 
+    /// What is owed of a partition that nobody brings: nothing is read of it, and its rows are tried all the same.
+    pub fn owe(&mut self, at: &TopicPartition, rows: Vec<(LedgerKey, LedgerHead)>, turn: &mut Turn<'_>) {
+        self.forget(at, turn);
+        self.breaker.doubt();
+        self.adopt(rows, turn);
+    }
+
     /// Ledger rows that others made durable: a dead letter that is sent again.
     pub fn adopt(&mut self, rows: Vec<(LedgerKey, LedgerHead)>, turn: &mut Turn<'_>) {
         for (key, head) in rows {
@@ -287,6 +294,22 @@ mod tests {
 
     fn write(like: &Write) -> Write {
         Write { id: like.id, at: like.at.clone(), changes: Vec::new(), settles: Vec::new() }
+    }
+
+    #[test]
+    fn what_is_owed_of_a_partition_that_nobody_brings_is_tried() {
+        let mut solo = Solo::new(settings(Ordering::None, 0));
+        let event = crate::lane::world::log::event(0, 9, (0, 1));
+        let key = LedgerKey::of(&event.event, crate::lane::world::log::sid());
+        let (first, due) = (solo.time(), solo.time());
+        let head = LedgerHead { attempts: 1, first, due, last: None, ordering_key: None, body_len: 10 };
+        solo.act(|lane, turn| lane.owe(&at(0), vec![(key, head)], turn));
+        let (attempt, offsets) = solo.starts()[0].clone();
+        assert_eq!((offsets, solo.lane.counts().live), (vec![9], 0), "there is no place");
+        solo.finish(attempt, status(200, Absent));
+        assert!(matches!(solo.changes().next(), Some(Change::Unpark(..))));
+        solo.flush();
+        assert_eq!(solo.lane.counts().rows, 0);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod table;
 use crate::metrics::gauges::Gauges;
 use crate::metrics::registry::{Book, Bounded, text};
 use crate::model::dead_letter::DeadReason;
+use crate::model::jump::JumpReason;
 use crate::model::outcome::{FailureCause, Outcome};
 use crate::model::quarantine::FaultReason;
 use prometheus::{Counter, Histogram, IntCounter, IntGauge};
@@ -36,6 +37,7 @@ struct Inner {
     store_flush: Histogram,
     catch_up_read: IntCounter,
     reloads: [IntCounter; RELOADS.len()],
+    jumps: [IntCounter; JumpReason::ALL.len()],
 }
 
 /// The series of one topic.
@@ -127,6 +129,7 @@ impl Metrics {
             store_flush: book.histogram(&table::STORE_FLUSH, &FLUSH),
             catch_up_read: book.counter(&table::CATCH_UP_READ),
             reloads: book.closed(&table::CONFIG_RELOADS, RELOADS),
+            jumps: book.closed(&table::POSITION_JUMPS, JumpReason::ALL.map(JumpReason::as_str)),
             book,
         }))
     }
@@ -216,6 +219,12 @@ impl Metrics {
         if let Some(place) = RELOADS.iter().position(|other| *other == result) {
             self.0.reloads[place].inc();
         }
+    }
+
+    /// A partition did not go on where it was left.
+    pub fn jumped(&self, reason: JumpReason) {
+        let place = JumpReason::ALL.iter().position(|other| *other == reason).expect("ALL has every reason");
+        self.0.jumps[place].inc();
     }
 
     /// The store made a tick's changes durable.

@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the way of an event.
-pub const ALL: [&Definition; 36] = [
+pub const ALL: [&Definition; 37] = [
     &RECORDS_CONSUMED,
     &RECORDS_MAPPED,
     &RECORDS_UNMATCHED,
@@ -37,6 +37,7 @@ pub const ALL: [&Definition; 36] = [
     &PARTITION_LAG,
     &PARTITION_WATERMARK_AGE,
     &PARTITION_UNSETTLED,
+    &POSITION_JUMPS,
     &DELIVERIES,
     &ATTEMPTS,
     &ATTEMPT_DURATION,
@@ -97,6 +98,11 @@ pub(crate) const PARTITION_WATERMARK_AGE: Definition = gauge(
 );
 pub(crate) const PARTITION_UNSETTLED: Definition =
     gauge("hookline_partition_unsettled", &["topic", "partition"], "Records with deliveries that are not settled");
+pub(crate) const POSITION_JUMPS: Definition = counter(
+    "hookline_position_jumps_total",
+    &["reason"],
+    "Partitions that did not go on where they were left, because the log is not what it was",
+);
 pub(crate) const DELIVERIES: Definition = counter(
     "hookline_deliveries_total",
     &["outcome"],

@@ -6,6 +6,7 @@
 use crate::model::id::Sid;
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
+use std::sync::Arc;
 
 /// Whose cursor, and where. Orders by partition, stream, subscription.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +34,19 @@ pub struct CursorRow {
     pub reason: BehindReason,
     /// Where a replay ends, exclusive; `None` in the main stream.
     pub to: Option<i64>,
+}
+
+/// What the group had committed of a partition, kept in the store for when Kafka has it no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitCopy {
+    /// The group.
+    pub group: Arc<str>,
+    /// The committed offset: everything below is settled.
+    pub offset: i64,
+    /// The timestamp of a record next to it.
+    pub near: Option<Timestamp>,
+    /// When the copy was made.
+    pub taken: Timestamp,
 }
 
 /// Who brings what is not settled yet.

@@ -12,7 +12,7 @@ pub struct Timestamp(i64);
 impl Timestamp {
     /// Makes a timestamp from milliseconds since the Unix epoch.
     #[must_use]
-    pub fn from_millis(millis: i64) -> Self {
+    pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 

@@ -86,13 +86,18 @@ impl Progress {
         self.position = self.position.max(to);
     }
 
+    /// What stands before the position was written at this time; without it nothing is known before the first record.
+    pub fn recall(&mut self, written: Option<Timestamp>) {
+        self.last = written;
+    }
+
     /// `W`: everything below is settled.
     #[must_use]
     pub fn watermark(&self) -> i64 {
         self.open.first_key_value().map_or(self.position, |(offset, _)| *offset)
     }
 
-    /// The timestamp of a record at or next to the watermark; `None` before the first record.
+    /// The timestamp of a record at or next to the watermark; `None`: not known.
     #[must_use]
     pub fn watermark_time(&self) -> Option<Timestamp> {
         self.open.first_key_value().map(|(_, open)| open.written).or(self.last)

@@ -1,6 +1,7 @@
 //! The board: what the loops report about themselves, for health, `/v1/status` and metrics. Written by loops,
 //! read by `web`; it decides nothing.
 
+use crate::model::jump::Jump;
 use crate::model::problem::Problems;
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
@@ -99,6 +100,8 @@ pub struct PartitionReport {
     pub oldest: Option<Timestamp>,
     /// Why it is paused, if so; the same words as `backpressure`.
     pub paused: Option<&'static str>,
+    /// Its last jump in the life of this process.
+    pub jump: Option<Jump>,
 }
 
 // === impl Board ===

@@ -3,19 +3,22 @@
 //! Bodies are encoded when they are added, so that whoever adds one knows its length; keys when the batch is
 //! written, because a topic's number may have to be made first.
 
-use crate::model::cursor::{CursorKey, CursorRow};
+use crate::model::cursor::{CommitCopy, CursorKey, CursorRow};
 use crate::model::dead_letter::{DeadLetter, DeadRange};
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::IntegrationEvent;
 use crate::model::quarantine::Quarantined;
+use crate::model::record::TopicPartition;
 use crate::model::replay::Replay;
+use crate::model::topic::TopicId;
 use crate::model::weight::Weight;
 use crate::store::engine::{Op, Tree};
 use crate::store::error::StoreError;
-use crate::store::key::{self, DEAD, DEAD_BODY, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY};
+use crate::store::key::{self, COMMIT, DEAD, DEAD_BODY, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY};
 use crate::store::quarantine::{QuarantineForm, RecordForm};
 use crate::store::replays;
-use crate::store::row::{self, CursorForm, DeadForm, EventForm, HeadForm, RangeForm};
+use crate::store::row::{self, CommitForm, CursorForm, DeadForm, EventForm, HeadForm, RangeForm};
+use crate::store::topics::Numbers;
 use std::sync::Arc;
 
 /// Bytes of one chunk: far below what sled would put into files that it never syncs.
@@ -38,11 +41,10 @@ enum Change {
     Cursor { key: CursorKey, row: CursorRow },
     DropCursor { key: CursorKey },
     Range { range: DeadRange },
+    Commit { at: TopicPartition, copy: CommitCopy },
+    Topic { topic: Arc<str>, id: TopicId },
     Raw(Tree, Op),
 }
-
-/// Gives the number of a topic, making it durable first when it is new.
-pub(crate) type Numbers<'a> = dyn FnMut(&Arc<str>) -> Result<u32, StoreError> + 'a;
 
 // === impl Batch ===
 
@@ -107,6 +109,17 @@ impl Batch {
         self.0.push(Change::Range { range: range.clone() });
     }
 
+    /// A copy of the group's commit; an older one is replaced.
+    pub fn commit(&mut self, at: &TopicPartition, copy: CommitCopy) {
+        self.0.push(Change::Commit { at: at.clone(), copy });
+    }
+
+    /// This is what a topic's name stands for. When it was another topic before, that one keeps its number and its
+    /// rows under the name that [`crate::store::topics::retired`] gives, and the new one begins without any.
+    pub(crate) fn topic(&mut self, topic: &Arc<str>, id: TopicId) {
+        self.0.push(Change::Topic { topic: Arc::clone(topic), id });
+    }
+
     /// A quarantined record; one row per (record, mapping), an older one is replaced. Gives what it weighs.
     pub fn quarantine(&mut self, row: &Quarantined) -> Weight {
         let body = row::write(&RecordForm::of(&row.record));
@@ -138,7 +151,7 @@ impl Batch {
     }
 
     /// The changes by tree, in their order.
-    pub(crate) fn encode(self, numbers: &mut Numbers<'_>, out: &mut Vec<(Tree, Op)>) -> Result<(), StoreError> {
+    pub(crate) fn encode(self, numbers: &Numbers<'_>, out: &mut Vec<(Tree, Op)>) -> Result<(), StoreError> {
         for change in self.0 {
             encode(change, numbers, out)?;
         }
@@ -146,34 +159,38 @@ impl Batch {
     }
 }
 
-fn encode(change: Change, numbers: &mut Numbers<'_>, out: &mut Vec<(Tree, Op)>) -> Result<(), StoreError> {
+fn encode(change: Change, numbers: &Numbers<'_>, out: &mut Vec<(Tree, Op)>) -> Result<(), StoreError> {
     let mut put = |key: Vec<u8>, value: Vec<u8>| out.push((Tree::State, Op::Put(key, value)));
     match change {
         Change::Park { key, head, body } => {
-            let at = key::ledger(&key, numbers(&key.at.topic)?);
+            let at = key::ledger(&key, numbers.of(&key.at.topic)?);
             for (number, chunk) in (0u16..).zip(body.chunks(CHUNK)) {
                 put(key::chunk(&at, LEDGER_BODY, number), chunk.to_vec());
             }
             put(at, row::write(&HeadForm::of(&head)));
         }
         Change::Head { key, head } => {
-            put(key::ledger(&key, numbers(&key.at.topic)?), row::write(&HeadForm::of(&head)));
+            put(key::ledger(&key, numbers.of(&key.at.topic)?), row::write(&HeadForm::of(&head)));
         }
         Change::Unpark { key, body_len } => {
-            let at = key::ledger(&key, numbers(&key.at.topic)?);
+            let at = key::ledger(&key, numbers.of(&key.at.topic)?);
             drop_row(at, (LEDGER_BODY, body_len), out);
         }
         Change::Dead { letter, body } => {
-            let at = dead(&letter, numbers)?;
+            let at = dead(&letter, numbers.of(&letter.event.origin.topic)?);
             for (number, chunk) in (0u16..).zip(body.chunks(CHUNK)) {
                 put(key::chunk(&at, DEAD_BODY, number), chunk.to_vec());
             }
             debug_assert_eq!(at[0], DEAD);
             put(at, row::write(&DeadForm::of(&letter, len(&body))));
         }
-        Change::DropDead { letter, body_len } => drop_row(dead(&letter, numbers)?, (DEAD_BODY, body_len), out),
+        Change::DropDead { letter, body_len } => {
+            let numbers = numbers.topics.ever(&letter.event.origin.topic).into_iter();
+            numbers.for_each(|number| drop_row(dead(&letter, number), (DEAD_BODY, body_len), out));
+        }
         Change::DropRange { range } => {
-            out.push((Tree::State, Op::Delete(key::range(&range, numbers(&range.at.topic)?))));
+            let numbers = numbers.topics.ever(&range.at.topic).into_iter();
+            out.extend(numbers.map(|number| (Tree::State, Op::Delete(key::range(&range, number)))));
         }
         Change::Quarantine { row, body } => {
             let at = quarantined(&row, numbers)?;
@@ -187,31 +204,44 @@ fn encode(change: Change, numbers: &mut Numbers<'_>, out: &mut Vec<(Tree, Op)>) 
             drop_row(quarantined(&row, numbers)?, (QUARANTINE_BODY, body_len), out);
         }
         Change::Cursor { key, row } => {
-            put(key::cursor(&key, numbers(&key.at.topic)?), row::write(&CursorForm::of(&row)));
+            put(key::cursor(&key, numbers.of(&key.at.topic)?), row::write(&CursorForm::of(&row)));
         }
         Change::DropCursor { key } => {
-            let at = key::cursor(&key, numbers(&key.at.topic)?);
+            let at = key::cursor(&key, numbers.of(&key.at.topic)?);
             out.push((Tree::State, Op::Delete(at)));
         }
         Change::Range { range } => {
-            put(key::range(&range, numbers(&range.at.topic)?), row::write(&RangeForm { to: range.to }));
+            put(key::range(&range, numbers.of(&range.at.topic)?), row::write(&RangeForm { to: range.to }));
         }
+        Change::Commit { at, copy } => {
+            let number = numbers.of(&at.topic)?;
+            put(key::of_partition(COMMIT, number, at.partition), row::write(&CommitForm::of(&copy)));
+        }
+        Change::Topic { topic, id } => numbers.know(&topic, id)?,
         Change::Raw(tree, op) => out.push((tree, op)),
     }
     Ok(())
 }
 
-/// The key of a dead letter.
-fn dead(letter: &DeadLetter, numbers: &mut Numbers<'_>) -> Result<Vec<u8>, StoreError> {
-    let (origin, event) = (&letter.event.origin, &letter.event);
-    let place = (numbers(&origin.topic)?, origin);
-    Ok(key::dead(letter.sid, letter.died.as_millis(), place, (event.ord, event.id)))
+/// The key of a dead letter; `topic` is its topic's number.
+fn dead(letter: &DeadLetter, topic: u32) -> Vec<u8> {
+    let event = &letter.event;
+    key::dead(letter.sid, letter.died.as_millis(), (topic, &event.origin), (event.ord, event.id))
 }
 
-/// The key of a quarantined record.
-fn quarantined(row: &Quarantined, numbers: &mut Numbers<'_>) -> Result<Vec<u8>, StoreError> {
+/// The key of a quarantined record: of the topic that it came from, which may have been made anew since, when it is there
+/// already.
+fn quarantined(row: &Quarantined, numbers: &Numbers<'_>) -> Result<Vec<u8>, StoreError> {
     let (origin, mapping) = (&row.record.origin, row.fault.mapping.as_deref().unwrap_or_default());
-    Ok(key::quarantine(numbers(&origin.topic)?, origin, mapping))
+    for number in numbers.topics.ever(&origin.topic) {
+        let key = key::quarantine(number, origin, mapping);
+        let there = numbers.engine.get(Tree::State, &key)?;
+        let there = there.map(|value| row::read::<QuarantineForm>(&key, &value)).transpose()?;
+        if there.is_some_and(|form| form.is_of(row.at)) {
+            return Ok(key);
+        }
+    }
+    Ok(key::quarantine(numbers.of(&origin.topic)?, origin, mapping))
 }
 
 /// A head goes with its chunks.

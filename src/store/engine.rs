@@ -16,6 +16,22 @@ pub enum Tree {
     State,
 }
 
+// === impl Tree ===
+
+impl Tree {
+    /// All of them, in the order in which an archive has them.
+    pub(crate) const ALL: [Self; 3] = [Self::Meta, Self::Config, Self::State];
+
+    /// Its name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Config => "config",
+            Self::State => "state",
+        }
+    }
+}
+
 /// A change of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {

@@ -9,7 +9,7 @@ use crate::store::batch::Batch;
 use crate::store::engine::{Engine, Tree};
 use crate::store::error::StoreError;
 use crate::store::space::{Floors, Space};
-use crate::store::topics::Topics;
+use crate::store::topics::{Numbers, Topics};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -64,6 +64,13 @@ impl Queue {
         }
         waiting.batches.push_back((batch, done));
         self.more.notify_one();
+    }
+
+    /// Waits until a batch is durable. Blocks.
+    pub(crate) fn durable(&self, batch: Batch) -> Result<(), StoreError> {
+        let (done, wait) = std::sync::mpsc::channel();
+        self.submit(batch, Box::new(move |result| drop(done.send(result))));
+        wait.recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Nothing more is taken; what waits is still written.
@@ -151,9 +158,9 @@ impl<E: Engine> Writer<E> {
     /// INVARIANT (INV-3): applied, flushed and synced before anybody hears of it.
     fn write(&self, batches: Vec<Batch>) -> Result<(), StoreError> {
         fault::point("store.before");
-        let mut changes = Vec::new();
+        let (numbers, mut changes) = (Numbers { topics: &self.topics, engine: &*self.engine }, Vec::new());
         for batch in batches {
-            batch.encode(&mut |topic| self.topics.number(&*self.engine, topic), &mut changes)?;
+            batch.encode(&numbers, &mut changes)?;
         }
         for tree in [Tree::Meta, Tree::State, Tree::Config] {
             let of_tree = changes.iter().filter(|(of, _)| *of == tree).map(|(_, op)| op.clone()).collect::<Vec<_>>();

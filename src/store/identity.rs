@@ -12,7 +12,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-const KEY: &[u8] = b"store_id";
+/// Its key in the tree `meta`.
+pub(crate) const KEY: &[u8] = b"store_id";
 const FILE: &str = "id";
 
 /// The id in the database; made when there is none.

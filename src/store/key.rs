@@ -1,8 +1,8 @@
 //! The layout of keys in the tree `state`: big-endian, so that bytes sort as numbers do.
 //!
 //! `L` ledger head, `B` its body's chunks; `D` dead letter, `d` its event's chunks; `Q` quarantine, `q` its
-//! record's chunks; `C` cursor; `R` a range that retention took. `P` (progress copies) is kept free. Rows that belong to a partition begin
-//! with its topic's number and its own, so that a partition's rows lie together.
+//! record's chunks; `C` cursor; `R` a range that retention took; `P` copy of the group's commit. Rows that belong to a
+//! partition begin with its topic's number and its own, so that a partition's rows lie together.
 
 use crate::model::cursor::CursorKey;
 use crate::model::dead_letter::DeadRange;
@@ -23,10 +23,14 @@ pub(crate) const QUARANTINE: u8 = b'Q';
 pub(crate) const QUARANTINE_BODY: u8 = b'q';
 pub(crate) const CURSOR: u8 = b'C';
 pub(crate) const RANGE: u8 = b'R';
+pub(crate) const COMMIT: u8 = b'P';
+
+/// Bytes of a ledger head's key.
+pub(crate) const LEDGER_LENGTH: usize = 69;
 
 /// The key of a ledger head; `topic` is its topic's number.
 pub(crate) fn ledger(key: &LedgerKey, topic: u32) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(69);
+    let mut bytes = Vec::with_capacity(LEDGER_LENGTH);
     bytes.push(LEDGER);
     bytes.extend(topic.to_be_bytes());
     bytes.extend(key.at.partition.to_be_bytes());
@@ -38,7 +42,12 @@ pub(crate) fn ledger(key: &LedgerKey, topic: u32) -> Vec<u8> {
     bytes
 }
 
-/// The prefix of the rows of one partition; `kind` is ledger head or cursor.
+/// The prefix of the rows of one topic; `kind` is that of rows that belong to a partition.
+pub(crate) fn of_topic(kind: u8, topic: u32) -> Vec<u8> {
+    [&[kind][..], &topic.to_be_bytes()].concat()
+}
+
+/// The prefix of the rows of one partition; `kind` is ledger head or cursor. As it is, the key of its commit's copy.
 pub(crate) fn of_partition(kind: u8, topic: u32, partition: i32) -> Vec<u8> {
     [&[kind][..], &topic.to_be_bytes(), &partition.to_be_bytes()].concat()
 }
@@ -101,6 +110,11 @@ pub(crate) fn range_topic(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(part(bytes, 25)?))
 }
 
+/// The partition in the key of a ledger head or a cursor.
+pub(crate) fn ledger_partition(bytes: &[u8]) -> Option<i32> {
+    Some(i32::from_be_bytes(part(bytes, 5)?))
+}
+
 /// The topic's number in the key of a ledger head, a cursor or a quarantine row.
 pub(crate) fn ledger_topic(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(part(bytes, 1)?))
@@ -108,7 +122,7 @@ pub(crate) fn ledger_topic(bytes: &[u8]) -> Option<u32> {
 
 /// A ledger key from its bytes, with its topic's name.
 pub(crate) fn read_ledger(bytes: &[u8], topic: Arc<str>) -> Option<LedgerKey> {
-    if bytes.len() != 69 {
+    if bytes.len() != LEDGER_LENGTH {
         return None;
     }
     Some(LedgerKey {

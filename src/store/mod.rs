@@ -4,12 +4,16 @@
 //! however many wait cost one sync a tick. Reads go to the database at once and see what was applied, durable or
 //! not. Every call but [`Store::submit`] may block: make it off the async threads, or use the async ones.
 
+mod archive;
+pub mod audit;
 pub mod batch;
 pub mod engine;
 pub mod error;
 mod flush;
 mod identity;
 mod key;
+pub mod known;
+mod lock;
 mod quarantine;
 mod reader;
 mod replays;
@@ -19,7 +23,9 @@ pub mod settings;
 mod sled_engine;
 pub mod space;
 mod subscriptions;
+mod swap;
 mod topics;
+pub mod upkeep;
 
 use crate::model::cursor::{CursorKey, CursorRow};
 use crate::model::dead_letter::{DeadLetter, DeadRange};
@@ -35,6 +41,7 @@ use crate::store::batch::Batch;
 use crate::store::engine::{Engine, Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::flush::{Done, Queue, Writer};
+use crate::store::known::Known;
 use crate::store::reader::Reader;
 use crate::store::seal::Seal;
 use crate::store::settings::StoreSettings;
@@ -129,9 +136,13 @@ impl Store {
     /// # Errors
     /// The store failed or is closed.
     pub fn settle(&self) -> Result<(), StoreError> {
-        let (done, wait) = std::sync::mpsc::channel();
-        self.submit(Batch::new(), move |result| drop(done.send(result)));
-        wait.recv().unwrap_or(Err(StoreError::Closed))
+        self.0.queue.durable(Batch::new())
+    }
+
+    /// What it knows of Kafka's topics and of the group's commits.
+    #[must_use]
+    pub fn known(&self) -> Known<'_> {
+        Known { reader: &self.0.reader, queue: &self.0.queue }
     }
 
     /// Writes what waits, then takes nothing more. Blocks.
@@ -373,6 +384,8 @@ impl Drop for Inner {
 }
 
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 pub(crate) mod memory;
 
 #[cfg(test)]
@@ -397,11 +410,11 @@ mod tests {
 
     const SID: u128 = 7;
 
-    fn at(millis: i64) -> Timestamp {
+    pub(crate) fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)
     }
 
-    fn event(topic: &str, offset: i64, bytes: usize) -> IntegrationEvent {
+    pub(crate) fn event(topic: &str, offset: i64, bytes: usize) -> IntegrationEvent {
         let origin = Origin { topic: topic.into(), partition: 3, offset, timestamp: at(1_000) };
         let data = format!(r#"{{"n":12345678901234567890.10,"text":"{}"}}"#, "ä".repeat(bytes / 2));
         IntegrationEvent {
@@ -421,7 +434,7 @@ mod tests {
         }
     }
 
-    fn sid() -> Sid {
+    pub(crate) fn sid() -> Sid {
         Sid::new(1, SID)
     }
 
@@ -430,16 +443,16 @@ mod tests {
         Outcome::Answered(Answer { status: 500, retry_after: RetryAfter::Absent, head })
     }
 
-    fn head(body_len: u32) -> LedgerHead {
+    pub(crate) fn head(body_len: u32) -> LedgerHead {
         let ordering_key = Some("o-1".to_owned());
         LedgerHead { attempts: 3, first: at(10), due: at(20), last: Some(refused()), ordering_key, body_len }
     }
 
-    fn letter(event: IntegrationEvent) -> DeadLetter {
+    pub(crate) fn letter(event: IntegrationEvent) -> DeadLetter {
         DeadLetter { sid: sid(), died: at(99), reason: DeadReason::Refused, attempts: 1, last: Some(refused()), event }
     }
 
-    fn quarantined(topic: &str, offset: i64, bytes: usize) -> Quarantined {
+    pub(crate) fn quarantined(topic: &str, offset: i64, bytes: usize) -> Quarantined {
         let origin = Origin { topic: topic.into(), partition: 0, offset, timestamp: at(5) };
         let headers = vec![
             Header { name: "trace".into(), value: Some(vec![0xff, 0].into()) },
@@ -457,12 +470,12 @@ mod tests {
     }
 
     /// All quarantined records with their ids.
-    fn kept(store: &Store) -> Vec<(String, Quarantined)> {
+    pub(crate) fn kept(store: &Store) -> Vec<(String, Quarantined)> {
         let ids = store.quarantine_ids(&Filter::default(), None, 1_000).unwrap().into_iter();
         ids.map(|id| (id.clone(), store.quarantined_one(&id).unwrap().unwrap())).collect()
     }
 
-    fn subscription() -> Subscription {
+    pub(crate) fn subscription() -> Subscription {
         let secret = |text: &str, expires| SigningSecret { text: Secret::new(text), created: at(1), expires };
         Subscription {
             sid: sid(),
@@ -501,25 +514,25 @@ mod tests {
         }
     }
 
-    fn open(path: &Path) -> Result<Store, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<Store, StoreError> {
         let path = path.to_path_buf();
         let settings = StoreSettings { path, cache: 1 << 20, min_free: 0, ..StoreSettings::default() };
         Store::open(&settings, Box::new(|_| {}))
     }
 
-    fn over(engine: &Memory) -> Store {
+    pub(crate) fn over(engine: &Memory) -> Store {
         Store::over(engine.clone(), Box::new(|| Ok(u64::MAX)), 1).unwrap()
     }
 
-    type Results = Receiver<Result<(), StoreError>>;
+    pub(crate) type Results = Receiver<Result<(), StoreError>>;
 
-    fn submit(store: &Store, batch: Batch) -> Results {
+    pub(crate) fn submit(store: &Store, batch: Batch) -> Results {
         let (done, results) = mpsc::channel();
         store.submit(batch, move |result| done.send(result).unwrap());
         results
     }
 
-    fn park(offset: i64, bytes: usize) -> (LedgerKey, LedgerHead, Batch) {
+    pub(crate) fn park(offset: i64, bytes: usize) -> (LedgerKey, LedgerHead, Batch) {
         let (mut batch, event) = (Batch::new(), event("shop.orders", offset, bytes));
         let key = LedgerKey::of(&event, sid());
         let body_len = batch.park(&key, &head(0), &event);
@@ -787,10 +800,10 @@ mod tests {
     }
 
     /// A file system of a few MiB that goes when it is dropped; `None` where the test may not mount one.
-    struct SmallDisk(tempfile::TempDir);
+    pub(crate) struct SmallDisk(pub(crate) tempfile::TempDir);
 
     impl SmallDisk {
-        fn mount() -> Option<Self> {
+        pub(crate) fn mount() -> Option<Self> {
             let folder = tempfile::tempdir().unwrap();
             let mounted = Self::run("mount", &["-t", "tmpfs", "-o", "size=8m", "tmpfs"], folder.path());
             mounted.then_some(Self(folder))

@@ -68,6 +68,11 @@ impl QuarantineForm {
         Ok(Quarantined { record, at, fault: self.into_fault(key)?, owed })
     }
 
+    /// Whether it came into the quarantine then.
+    pub(crate) fn is_of(&self, at: Timestamp) -> bool {
+        self.at == at.as_millis()
+    }
+
     /// Why it is there.
     pub(crate) fn into_fault(self, key: &[u8]) -> Result<Fault, StoreError> {
         let reason = FaultReason::ALL.into_iter().find(|reason| reason.as_str() == self.reason);

@@ -1,6 +1,6 @@
 //! Reads delivery rows: ledger, dead letters, quarantine; a head, then its body chunk by chunk.
 
-use crate::model::cursor::{CursorKey, CursorRow};
+use crate::model::cursor::{CommitCopy, CursorKey, CursorRow};
 use crate::model::dead_letter::{DeadLetter, DeadRange};
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::IntegrationEvent;
@@ -11,11 +11,13 @@ use crate::model::weight::Weight;
 use crate::store::batch::{self, Batch};
 use crate::store::engine::{self, Engine, Op, Tree};
 use crate::store::error::StoreError;
-use crate::store::key::{self, CURSOR, DEAD, DEAD_BODY, LEDGER, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY, RANGE};
+use crate::store::key::{
+    self, COMMIT, CURSOR, DEAD, DEAD_BODY, LEDGER, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY, RANGE,
+};
 use crate::store::quarantine::{QuarantineForm, RecordForm};
 use crate::store::replays::{self, REPLAY};
-use crate::store::row::{self, CursorForm, DeadForm, EventForm, HeadForm, RangeForm};
-use crate::store::topics::Topics;
+use crate::store::row::{self, CommitForm, CursorForm, DeadForm, EventForm, HeadForm, RangeForm};
+use crate::store::topics::{self, Topics};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -44,12 +46,61 @@ impl Reader {
         Ok(rows)
     }
 
+    /// The partitions with ledger rows.
+    pub(crate) fn owing(&self) -> Result<Vec<TopicPartition>, StoreError> {
+        let (topics, mut all, mut after) = (self.topics.names(), Vec::new(), Vec::new());
+        loop {
+            let mut next = None;
+            self.page(&[LEDGER], &after, 1, |key, _| {
+                next = key::ledger_topic(key).zip(key::ledger_partition(key));
+                Ok(())
+            })?;
+            let Some((number, partition)) = next else { return Ok(all) };
+            if let Some(topic) = topics.get(&number) {
+                all.push(TopicPartition { topic: Arc::clone(topic), partition });
+            }
+            after = key::of_partition(LEDGER, number, partition);
+            after.resize(key::LEDGER_LENGTH, u8::MAX); // behind the last row that the partition can have
+        }
+    }
+
+    /// The copy of the commit of a partition.
+    pub(crate) fn commit(&self, at: &TopicPartition) -> Result<Option<CommitCopy>, StoreError> {
+        let Some(key) = self.prefix(COMMIT, Some(at)) else { return Ok(None) };
+        let value = self.engine.get(Tree::State, &key)?;
+        value.map(|value| row::read::<CommitForm>(&key, &value).map(CommitForm::into_copy)).transpose()
+    }
+
+    /// Whether there is a copy of a commit of `group` in a topic, or in one that had its name before.
+    pub(crate) fn has_begun(&self, group: &str, topic: &str) -> Result<bool, StoreError> {
+        let mut begun = false;
+        for number in self.topics.ever(topic) {
+            engine::each_row(&*self.engine, (Tree::State, &key::of_topic(COMMIT, number)), &[], |key, value| {
+                begun = *row::read::<CommitForm>(key, value)?.into_copy().group == *group;
+                Ok(if begun { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })?;
+            if begun {
+                break;
+            }
+        }
+        Ok(begun)
+    }
+
+    /// The cursors on all partitions of a topic.
+    pub(crate) fn cursors_of_topic(&self, topic: &str) -> Result<Vec<(CursorKey, CursorRow)>, StoreError> {
+        let number = self.topics.find(topic);
+        number.map_or(Ok(Vec::new()), |number| self.cursors_below(&key::of_topic(CURSOR, number)))
+    }
+
     /// The cursors on one partition, or all.
     pub(crate) fn cursors(&self, of: Option<&TopicPartition>) -> Result<Vec<(CursorKey, CursorRow)>, StoreError> {
+        self.prefix(CURSOR, of).map_or(Ok(Vec::new()), |prefix| self.cursors_below(&prefix))
+    }
+
+    fn cursors_below(&self, prefix: &[u8]) -> Result<Vec<(CursorKey, CursorRow)>, StoreError> {
         let topics = self.topics.names();
         let mut rows = Vec::new();
-        let Some(prefix) = self.prefix(CURSOR, of) else { return Ok(rows) };
-        self.each(&prefix, |key, value| {
+        self.each(prefix, |key, value| {
             let topic = key::ledger_topic(key).and_then(|number| topics.get(&number));
             let at = topic.and_then(|topic| key::read_cursor(key, Arc::clone(topic)));
             let at = at.ok_or_else(|| StoreError::row(key, "it is no cursor's key of ours"))?;
@@ -60,12 +111,13 @@ impl Reader {
     }
 
     pub(crate) fn lost(&self, sid: Sid) -> Result<Vec<DeadRange>, StoreError> {
-        let topics = self.topics.names();
+        let names = self.topics.names();
         let mut ranges = Vec::new();
         self.each(&key::range_of(sid), |key, value| {
-            let topic = key::range_topic(key).and_then(|number| topics.get(&number));
+            let topic = key::range_topic(key).and_then(|number| names.get(&number));
             let to = row::read::<RangeForm>(key, value)?.to;
-            let range = topic.and_then(|topic| key::read_range(key, Arc::clone(topic), to));
+            let topic = topic.map(|name| topics::once(name).map_or_else(|| Arc::clone(name), Arc::from));
+            let range = topic.and_then(|topic| key::read_range(key, topic, to));
             ranges.push(range.ok_or_else(|| StoreError::row(key, "it is no range of ours"))?);
             Ok(())
         })?;
@@ -207,20 +259,20 @@ impl Reader {
         Ok(batch)
     }
 
-    fn read_dead(&self, key: &[u8], value: &[u8]) -> Result<DeadLetter, StoreError> {
+    pub(crate) fn read_dead(&self, key: &[u8], value: &[u8]) -> Result<DeadLetter, StoreError> {
         let who = key::read_dead(key).ok_or_else(|| StoreError::row(key, "it is no dead letter of ours"))?;
         let form: DeadForm = row::read(key, value)?;
         let event = self.body(key, DEAD_BODY, form.body_len)?;
         form.into_letter(key, who, row::read::<EventForm>(key, &event)?.into_event(key)?)
     }
 
-    fn read_quarantined(&self, key: &[u8], value: &[u8]) -> Result<Quarantined, StoreError> {
+    pub(crate) fn read_quarantined(&self, key: &[u8], value: &[u8]) -> Result<Quarantined, StoreError> {
         let form: QuarantineForm = row::read(key, value)?;
         let record = self.body(key, QUARANTINE_BODY, form.body_len)?;
         form.into_row(key, row::read::<RecordForm>(key, &record)?.into_record(key)?)
     }
 
-    fn body(&self, head: &[u8], kind: u8, len: u32) -> Result<Vec<u8>, StoreError> {
+    pub(crate) fn body(&self, head: &[u8], kind: u8, len: u32) -> Result<Vec<u8>, StoreError> {
         let mut body = Vec::with_capacity(len as usize);
         for number in 0..batch::chunks(len) {
             let chunk = self.engine.get(Tree::State, &key::chunk(head, kind, number))?;

@@ -1,7 +1,7 @@
 //! The forms of rows: a version byte, then JSON. Old forms stay readable; a row of an unknown form is an error
 //! that names its key, never a guess.
 
-use crate::model::cursor::{BehindReason, CursorMode, CursorRow};
+use crate::model::cursor::{BehindReason, CommitCopy, CursorMode, CursorRow};
 use crate::model::dead_letter::{DeadLetter, DeadReason};
 use crate::model::delivery::LedgerHead;
 use crate::model::event::IntegrationEvent;
@@ -74,6 +74,15 @@ pub(crate) struct CursorForm {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct RangeForm {
     pub(crate) to: i64,
+}
+
+/// A copy of a commit.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct CommitForm {
+    group: String,
+    offset: i64,
+    near: Option<i64>,
+    taken: i64,
 }
 
 /// An integration event as it was mapped.
@@ -186,6 +195,22 @@ impl CursorForm {
             reason: reason.ok_or_else(|| unknown(&self.reason))?,
             to: self.to,
         })
+    }
+}
+
+// === impl CommitForm ===
+
+impl CommitForm {
+    pub(crate) fn of(copy: &CommitCopy) -> Self {
+        let CommitCopy { group, offset, near, taken } = copy;
+        let near = near.map(Timestamp::as_millis);
+        Self { group: group.to_string(), offset: *offset, near, taken: taken.as_millis() }
+    }
+
+    pub(crate) fn into_copy(self) -> CommitCopy {
+        let Self { group, offset, near, taken } = self;
+        let (near, taken) = (near.map(Timestamp::from_millis), Timestamp::from_millis(taken));
+        CommitCopy { group: group.into(), offset, near, taken }
     }
 }
 

@@ -17,7 +17,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 pub(crate) const SUBSCRIPTION: &[u8] = b"sub/";
-const SECRET: &[u8] = b"secret/";
+pub(crate) const SECRET: &[u8] = b"secret/";
 
 #[derive(Serialize, Deserialize)]
 struct SubscriptionForm {

@@ -335,12 +335,16 @@ impl Cell {
                     let body_len = batch.park(key, head, &event.event);
                     lane.weigh(key, body_len);
                 }
-                Change::Head(key, head) => batch.head(key, head),
+                Change::Head(key, head) => {
+                    fault::point("park.again");
+                    batch.head(key, head);
+                }
                 Change::Unpark(key, head) => {
                     fault::point("settle.row");
                     batch.unpark(key, head.body_len);
                 }
                 Change::Dead(key, head, dying) => {
+                    fault::point("dead");
                     if let Some(head) = head {
                         batch.unpark(key, head.body_len);
                     }
@@ -361,6 +365,7 @@ impl Cell {
                     batch.drop_cursor(key);
                 }
                 Change::Lost(range) => {
+                    fault::point("cursor.lost");
                     error!(subscription = %self.sid, topic = %range.at.topic, partition = range.at.partition,
                         from = range.from, to = range.to, "retention took records before they were read for this subscription");
                     batch.lost(range);

@@ -22,6 +22,7 @@ pub mod readers;
 pub mod replays;
 pub mod retry;
 pub mod shape;
+pub mod skip;
 pub mod snapshot;
 pub mod written;
 
@@ -35,17 +36,18 @@ use crate::model::record::TopicPartition;
 use crate::model::subscription::{State, Status, Subscription};
 use crate::quarantine::Quarantine;
 use crate::runtime::clock;
-use crate::store::Store;
+use crate::runtime::fault;
 use crate::store::error::StoreError;
 use crate::subscriptions::again::{Again, Passed};
 use crate::subscriptions::amend::{Amendment, Tuned};
-use crate::subscriptions::cell::{Cell, Hands};
+use crate::subscriptions::cell::Hands;
 use crate::subscriptions::error::DirectoryError;
-use crate::subscriptions::snapshot::{Entry, Group, Snapshot, enter, stand};
+use crate::subscriptions::skip::Skipped;
+use crate::subscriptions::snapshot::{Entry, Group, Snapshot, enter, recall, stand};
 use arc_swap::ArcSwap;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
-use tracing::{debug, error};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use tracing::{debug, error, info};
 
 /// All subscriptions.
 pub struct Directory {
@@ -55,6 +57,8 @@ pub struct Directory {
     changing: tokio::sync::Mutex<()>,
     /// Held while the rules and the subscriptions that go with them are swapped; shared by who needs both.
     swapping: RwLock<()>,
+    /// Partitions whose rows are tried although nobody brings them.
+    owed: Mutex<HashSet<TopicPartition>>,
 }
 
 // === impl Directory ===
@@ -74,9 +78,10 @@ impl Directory {
         // A delete that was cut off after the subscription was gone left its rows (protocol T15).
         hands.store.purge_unknown(&all.values().map(|entry| entry.subscription.sid).collect())?;
         recall(&hands.store, all.values().map(|entry| (entry.cell.sid, &entry.cell)).collect())?;
-        let current = ArcSwap::from_pointee(Snapshot::new(all));
+        hands.store.known().tidy(clock::now())?;
+        let (current, owed) = (ArcSwap::from_pointee(Snapshot::new(all)), Mutex::default());
         let (defaults, swapping) = (ArcSwap::from_pointee(defaults), RwLock::new(()));
-        Ok(Arc::new(Self { hands, defaults, current, changing: tokio::sync::Mutex::new(()), swapping }))
+        Ok(Arc::new(Self { hands, defaults, current, changing: tokio::sync::Mutex::new(()), swapping, owed }))
     }
 
     /// A partition comes, in this epoch: lanes get the cursors and rows that the store holds of it. Blocks.
@@ -85,6 +90,7 @@ impl Directory {
     /// The store failed, or cannot be read.
     pub fn open(&self, at: &TopicPartition, epoch: u64) -> Result<(), StoreError> {
         self.hands.store.settle()?; // rows of an earlier epoch that are still on their way count
+        self.owed().remove(at);
         let mut openings: HashMap<Sid, Opening> = HashMap::new();
         for (key, row) in self.hands.store.cursors_of(at)? {
             openings.entry(key.sid).or_default().cursors.push((key.stream, row));
@@ -103,6 +109,32 @@ impl Directory {
             entry.cell.act(|lane, turn| lane.open(at, Opening { epoch, ..opening }, turn));
         }
         Ok(())
+    }
+
+    /// Nobody brings this partition: no rule reads its topic any more, or it is gone. What the ledger holds of it is
+    /// owed all the same, and tried until the partition comes. Blocks.
+    ///
+    /// # Errors
+    /// The store failed, or cannot be read.
+    pub fn owe(&self, at: &TopicPartition) -> Result<(), StoreError> {
+        if !self.owed().insert(at.clone()) {
+            return Ok(());
+        }
+        self.hands.store.settle()?;
+        let mut rows: HashMap<Sid, Vec<_>> = HashMap::new();
+        for (key, head) in self.hands.store.ledger_heads_of(at)? {
+            rows.entry(key.sid).or_default().push((key, head));
+        }
+        info!(topic = %at.topic, partition = at.partition, subscriptions = rows.len(), "owed, though nothing is read of it");
+        for entry in self.snapshot().iter() {
+            let Some(rows) = rows.remove(&entry.subscription.sid) else { continue };
+            entry.cell.act(|lane, turn| lane.owe(at, rows, turn));
+        }
+        Ok(())
+    }
+
+    fn owed(&self) -> MutexGuard<'_, HashSet<TopicPartition>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All of them as they are now.
@@ -128,7 +160,9 @@ impl Directory {
     ) -> Result<Arc<Subscription>, DirectoryError> {
         let _turn = self.changing.lock().await;
         let entry = enter(&self.hands, &self.defaults.load(), subscription)?;
+        fault::point("subscription.write");
         self.hands.store.put_subscription(&entry.subscription, &cursors).await?;
+        fault::point("subscription.written");
         self.begin(&entry, cursors);
         let subscription = Arc::clone(&entry.subscription);
         let mut all = self.snapshot().all.clone();
@@ -151,7 +185,9 @@ impl Directory {
         }
         let target = compile::target(&changed, &self.defaults.load())?;
         let settings = compile::lane_settings(&changed, &self.defaults.load());
+        fault::point("subscription.write");
         self.hands.store.put_subscription(&changed, &[]).await?;
+        fault::point("subscription.written");
         let (cell, state) = (Arc::clone(&old.cell), changed.status.state);
         cell.retarget(target);
         cell.act(|lane, turn| {
@@ -173,7 +209,9 @@ impl Directory {
         let _turn = self.changing.lock().await;
         let mut all = self.snapshot().all.clone();
         let entry = all.remove(id).ok_or(DirectoryError::NotFound)?;
+        fault::point("subscription.delete");
         self.hands.store.delete_subscription(entry.subscription.sid).await?;
+        fault::point("subscription.deleted");
         self.current.store(Arc::new(Snapshot::new(all)));
         self.bury(&entry).await;
         Ok(())
@@ -308,6 +346,28 @@ impl Directory {
         Ok(letters.into_iter().map(|letter| (cell(letter.sid), letter)).collect())
     }
 
+    /// Lets a subscription that is paused or disabled go on at where intake stands now; gives what lies between, which
+    /// never comes. What the ledger holds stays owed.
+    ///
+    /// # Errors
+    /// It is gone or changed meanwhile, the store cannot be read, or did not take it.
+    pub async fn resume_now(
+        &self,
+        subscription: &Arc<Subscription>,
+    ) -> Result<(Arc<Subscription>, Vec<Skipped>), DirectoryError> {
+        let snapshot = self.snapshot();
+        let entry = snapshot.get(&subscription.id).ok_or(DirectoryError::NotFound)?;
+        if subscription.status.state == State::Active {
+            return Ok((Arc::clone(subscription), Vec::new()));
+        }
+        if entry.subscription.version != subscription.version {
+            let (expected, found) = (subscription.version, entry.subscription.version);
+            return Err(DirectoryError::Conflict { expected, found });
+        }
+        let skipped = skip::to_now(&self.hands, &entry.cell).await?;
+        Ok((self.turn(subscription, (State::Active, None)).await?, skipped))
+    }
+
     /// Puts a subscription into another state, durably, with the reason for people. One that is in it already stays
     /// as it is.
     ///
@@ -326,19 +386,4 @@ impl Directory {
         changed.status = Status { state, reason, since };
         self.update(changed, subscription.version).await
     }
-}
-
-/// Lanes learn at a start what the store holds of them beside partitions: how much is dead, what replays mean.
-fn recall(store: &Store, cells: HashMap<Sid, &Arc<Cell>>) -> Result<(), StoreError> {
-    for (sid, letters) in store.dead_weights()? {
-        if let Some(cell) = cells.get(&sid) {
-            cell.act(|lane, turn| lane.letters_found(letters, turn));
-        }
-    }
-    for replay in store.replays(None)? {
-        if let Some(cell) = cells.get(&replay.sid) {
-            cell.narrowed.add(replay.stream, &replay.types);
-        }
-    }
-    Ok(())
 }

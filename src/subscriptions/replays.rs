@@ -5,6 +5,7 @@ use crate::lane::signal::PlaceKey;
 use crate::model::cursor::{BehindReason, CursorKey, CursorMode, CursorRow};
 use crate::model::replay::{Replay, Stretch};
 use crate::model::subscription::Start;
+use crate::runtime::fault;
 use crate::store::Store;
 use crate::store::batch::Batch;
 use crate::store::error::StoreError;
@@ -26,6 +27,7 @@ pub struct Progress {
 /// The store did not take it.
 pub async fn begin(hands: &Hands, cell: &Arc<Cell>, replay: &Replay) -> Result<(), StoreError> {
     let mut batch = Batch::new();
+    fault::point("replay.begin");
     batch.replay(replay);
     let rows: Vec<_> = replay.stretches.iter().map(|stretch| (place(replay, stretch), row(replay, stretch))).collect();
     for (place, row) in &rows {
@@ -82,6 +84,7 @@ pub async fn call_off(hands: &Hands, cell: &Arc<Cell>, replay: &Replay) -> Resul
                 }
             }
         }
+        fault::point("replay.off");
         batch.drop_replay(&wanted);
         Ok(batch)
     });

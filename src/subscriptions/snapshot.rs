@@ -7,10 +7,12 @@ use crate::matching::index::Index;
 use crate::model::event::Emitted;
 use crate::model::id::Sid;
 use crate::model::subscription::{State, Subscription};
+use crate::store::Store;
+use crate::store::error::StoreError;
 use crate::subscriptions::cell::{Cell, Hands};
 use crate::subscriptions::compile;
 use crate::subscriptions::error::DirectoryError;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use tracing::error;
 
@@ -118,4 +120,19 @@ pub(crate) fn stand(lane: &mut Lane, state: State, turn: &mut Turn<'_>) {
         State::Paused => lane.pause(turn),
         State::Disabled => lane.disable(turn),
     }
+}
+
+/// Lanes learn at a start what the store holds of them beside partitions: how much is dead, what replays mean.
+pub(crate) fn recall(store: &Store, cells: HashMap<Sid, &Arc<Cell>>) -> Result<(), StoreError> {
+    for (sid, letters) in store.dead_weights()? {
+        if let Some(cell) = cells.get(&sid) {
+            cell.act(|lane, turn| lane.letters_found(letters, turn));
+        }
+    }
+    for replay in store.replays(None)? {
+        if let Some(cell) = cells.get(&replay.sid) {
+            cell.narrowed.add(replay.stream, &replay.types);
+        }
+    }
+    Ok(())
 }

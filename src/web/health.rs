@@ -149,8 +149,15 @@ mod tests {
         trial.state.board.update(|report| {
             let at = TopicPartition { topic: "shop.orders".into(), partition: 2 };
             let (oldest, now) = (Some(Timestamp::from_millis(clock::now().as_millis() - 5_000)), Some(110));
-            let partition =
-                PartitionReport { position: 105, watermark: 100, end: now, unsettled: 3, oldest, paused: None };
+            let partition = PartitionReport {
+                position: 105,
+                watermark: 100,
+                end: now,
+                unsettled: 3,
+                oldest,
+                paused: None,
+                jump: None,
+            };
             report.partitions.insert(at, partition);
         });
         let answer = trial.ask_ops("GET /metrics").send().await;

@@ -43,6 +43,16 @@ impl House {
         broker::produce(&self.address, &self.topic, numbers.map(order));
     }
 
+    /// Produces so many records that are no JSON, spread over the partitions.
+    pub(crate) fn produce_broken(&self, many: u64) {
+        let broken = |n: u64| Sample {
+            partition: i32::try_from(n).unwrap() % PARTITIONS,
+            key: format!("b-{n}"),
+            value: b"not json".to_vec(),
+        };
+        broker::produce(&self.address, &self.topic, (0..many).map(broken));
+    }
+
     /// What the group has committed, in all.
     pub(crate) fn committed(&self) -> i64 {
         broker::committed(&self.address, &self.group, &self.topic, PARTITIONS).into_iter().flatten().sum()
@@ -72,6 +82,16 @@ impl House {
             wait::until_so(nothing, PATIENCE, || daemon.metric(nothing, &[]) == 0.0);
         }
     }
+}
+
+/// Stops the daemon, and reads every row of its store: none may be wrong, and no subscription left any.
+#[track_caller]
+pub(crate) fn stop_and_check(home: &Home, daemon: Daemon) {
+    let said = daemon.log();
+    assert!(daemon.stop().success(), "{said}");
+    let checked = home.run("store check --json");
+    let report = String::from_utf8_lossy(&checked.stdout) + String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && report.contains(r#""leftovers": 0"#), "{report}");
 }
 
 /// Another home for the same topic and group.

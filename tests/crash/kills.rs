@@ -2,9 +2,11 @@
 
 use crate::dice::{Dice, number};
 use crate::house::{self, House, PARTITIONS};
+use crate::operator::Operator;
 use crate::receiver::{Mood, Receiver};
 use crate::support::{broker::Broker, daemon::Daemon, wait};
 use std::{
+    collections::HashSet,
     process::ExitStatus,
     thread,
     time::{Duration, Instant},
@@ -13,8 +15,12 @@ use std::{
 /// One that is well, one in order, one with moods, one with moods and in order.
 const PATHS: [(&str, &str); 4] = [("/a", "none"), ("/key", "key"), ("/moody", "none"), ("/key-moody", "key")];
 const MOODY: [&str; 2] = ["/moody", "/key-moody"];
-/// Orders that are produced per kill.
+/// One that gives up some for good: every order that `GIVEN_UP` divides is dead at once.
+const PICKY: &str = "/picky";
+const GIVEN_UP: u64 = 97;
+/// Orders that are produced per kill, and records that nobody can read.
 const PORTION: u64 = 300;
+const BROKEN: u64 = 2;
 /// What may come twice was accepted so long before a kill at most: `settle_within`, a commit, and their own time on a
 /// busy machine (INV-10).
 const OLDEST_TWIN: Duration = Duration::from_secs(12);
@@ -24,16 +30,22 @@ const POINTS: &[&str] = hookline::runtime::fault::POINTS;
 #[cfg(not(feature = "failpoints"))]
 const POINTS: &[&str] = &[];
 
+/// Points that this run cannot come by again and again.
+const ELSEWHERE: [&str; 2] = ["topic.number", "cursor.lost"];
+
 /// What a run has seen.
 #[derive(Default)]
 struct Tale {
     orders: u64,
+    broken: u64,
     /// When the broker was away: nothing could be committed.
     away: Option<(Instant, Instant)>,
     kills: Vec<Instant>,
     twins: Vec<u64>,
     first_new: Vec<Duration>,
     at_points: Vec<&'static str>,
+    /// Points that are still to be died at before any comes again.
+    deck: Vec<&'static str>,
 }
 
 #[test]
@@ -44,14 +56,29 @@ fn killed_at_any_instant_nothing_is_lost_and_every_key_stays_in_order() {
     let house = House::new(&broker, "crash");
     let receiver = Receiver::new(house::KEYS);
     receiver.fail(100);
-    let mut daemon = house.home.start();
+    // A topic has its number made once: that is the first to die at.
+    house.home.write_config();
+    let mut daemon = house.home.spawn_with(&[("FAILPOINTS", "topic.number=return")]);
+    daemon.until_ready();
     for (path, ordering) in PATHS {
         daemon.subscribe(&receiver.url(path), &house::quick(ordering));
     }
+    let picky = daemon.subscribe(&receiver.url(PICKY), &house::quick("none"));
+    receiver.mood(PICKY, Mood::Picky(GIVEN_UP));
+    let mut operator = Operator::new(house.home.api, &receiver);
     let mut tale = Tale::default();
+    if !POINTS.is_empty() {
+        house.produce_broken(BROKEN);
+        tale.broken += BROKEN;
+        wait::until_so("death at the first row", Duration::from_secs(60), || daemon.has_ended());
+        assert!(daemon.log().contains("failpoint topic.number"), "{}", daemon.log());
+        daemon = house.home.start();
+    }
     for kill in 1..=kills {
         change_moods(&receiver, &mut dice, kill);
         house.produce(tale.orders..tale.orders + PORTION);
+        house.produce_broken(BROKEN);
+        tale.broken += BROKEN;
         tale.orders += PORTION;
         if kill == kills / 2 + 1 {
             let gone = Instant::now();
@@ -60,7 +87,8 @@ fn killed_at_any_instant_nothing_is_lost_and_every_key_stays_in_order() {
             broker.launch();
             tale.away = Some((gone, Instant::now()));
         }
-        daemon = live_and_die(&house, (&receiver, daemon), &mut dice, &mut tale);
+        daemon = live_and_die(&house, (&receiver, daemon, &mut operator), &mut dice, &mut tale);
+        operator.look(&daemon);
         let wrong = house::wrong(&receiver, &PATHS.map(|(path, _)| path));
         assert!(
             wrong.is_empty(),
@@ -71,15 +99,28 @@ fn killed_at_any_instant_nothing_is_lost_and_every_key_stays_in_order() {
     }
     MOODY.iter().for_each(|path| receiver.mood(path, Mood::Well));
     receiver.fail(0);
-    let paths = PATHS.map(|(path, _)| path);
+    let made = operator.end(&daemon);
+    let paths = PATHS.iter().map(|(path, _)| *path).chain(made.iter().map(String::as_str)).collect::<Vec<_>>();
     let begun = Instant::now();
     house.until_settled((&receiver, &daemon), &paths, tale.orders);
-    println!("all settled {:?} after the last kill", begun.elapsed());
-    let said = daemon.log();
-    assert!(daemon.stop().success(), "{said}");
+    println!("all settled {:?} after the last kill; made meanwhile: {made:?}", begun.elapsed());
+    given_up(&receiver, &daemon, (&picky, tale.orders));
+    assert_eq!(daemon.list("/v1/quarantine").len() as u64, tale.broken, "what nobody can read is kept, once");
+    house::stop_and_check(&house.home, daemon);
     tale.tell(&receiver);
     let wrong = house::wrong(&receiver, &paths);
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong[..wrong.len().min(30)].join("\n"));
+}
+
+/// Every order is accepted or a dead letter. One that was a dead letter right before a kill may be one again.
+fn given_up(receiver: &Receiver, daemon: &Daemon, (picky, orders): (&str, u64)) {
+    let letters = daemon.list("/v1/dead-letters");
+    assert!(letters.iter().all(|letter| letter["subscription"] == picky), "{letters:?}");
+    let ids = letters.iter().map(|letter| letter["event"]["id"].to_string()).collect::<HashSet<_>>();
+    let expected = orders.div_ceil(GIVEN_UP);
+    println!("{} dead letters of {expected} orders", letters.len());
+    assert_eq!(ids.len() as u64, expected);
+    assert_eq!(receiver.arrived(PICKY), orders - expected);
 }
 
 /// The moody ones change now and then; each mood lasts for some lives.
@@ -93,14 +134,15 @@ fn change_moods(receiver: &Receiver, dice: &mut Dice, kill: u64) {
 }
 
 /// Lets it work, kills it in one of three ways, starts it again.
-fn live_and_die(house: &House, who: (&Receiver, Daemon), dice: &mut Dice, tale: &mut Tale) -> Daemon {
-    let (receiver, mut daemon) = who;
+fn live_and_die(house: &House, who: (&Receiver, Daemon, &mut Operator), dice: &mut Dice, tale: &mut Tale) -> Daemon {
+    let (receiver, mut daemon, operator) = who;
     // Not waits for something: the instant itself is what is random.
     thread::sleep(Duration::from_millis(dice.below(1_500)));
     if !POINTS.is_empty() && dice.below(4) > 0 {
-        let point = *dice.one_of(POINTS);
+        let point = tale.deal(dice);
         let often: &[u64] = match point.split('.').next() {
-            Some("close") => &[0],
+            Some("close" | "subscription" | "replay") => &[0],
+            Some("park" | "dead" | "quarantine") => &[0, 1, 3],
             Some("open" | "join" | "cursor" | "commit") => &[0, 0, 1, 4],
             _ => &[0, 1, 3, 20, 100],
         };
@@ -110,6 +152,7 @@ fn live_and_die(house: &House, who: (&Receiver, Daemon), dice: &mut Dice, tale: 
         daemon = house.home.spawn_with(&[("FAILPOINTS", &format!("{point}={passes}*off->return"))]);
         let until = Instant::now() + Duration::from_millis(500 + dice.below(2_500));
         while !daemon.has_ended() && Instant::now() < until {
+            operator.act(dice);
             thread::sleep(Duration::from_millis(5));
         }
         if !daemon.has_ended() && point.starts_with("close") {
@@ -137,6 +180,16 @@ fn live_and_die(house: &House, who: (&Receiver, Daemon), dice: &mut Dice, tale: 
 // === impl Tale ===
 
 impl Tale {
+    /// Every point comes, in an order by chance, before one comes again.
+    fn deal(&mut self, dice: &mut Dice) -> &'static str {
+        if self.deck.is_empty() {
+            self.deck = POINTS.to_vec();
+            self.deck.retain(|point| !ELSEWHERE.contains(point));
+        }
+        let at = dice.below(self.deck.len() as u64);
+        self.deck.swap_remove(usize::try_from(at).unwrap())
+    }
+
     fn killed(&mut self, receiver: &Receiver) {
         let twins = PATHS.iter().map(|(path, _)| receiver.twins(path)).sum();
         self.kills.push(Instant::now());
@@ -161,6 +214,11 @@ impl Tale {
         let mut points = std::collections::BTreeMap::new();
         self.at_points.iter().for_each(|point| *points.entry(*point).or_insert(0) += 1);
         println!("died at {points:?}");
+        let never = POINTS
+            .iter()
+            .filter(|point| !points.contains_key(*point) && !ELSEWHERE.contains(point))
+            .collect::<Vec<_>>();
+        println!("did not come by {never:?}");
         let old = self.oldest(receiver);
         println!("the oldest twin was accepted {old:?} before a kill");
         assert!(old < OLDEST_TWIN, "INV-10: a delivery came again that was accepted {old:?} before the kill");

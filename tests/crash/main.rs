@@ -13,8 +13,11 @@ mod dice;
 mod house;
 mod identity;
 mod kills;
+mod lost;
+mod operator;
 mod outage;
 mod receiver;
 mod stops;
 #[path = "../it/support/mod.rs"]
 mod support;
+mod upkeep;

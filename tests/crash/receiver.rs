@@ -34,6 +34,8 @@ pub(crate) enum Mood {
     Failing,
     /// Nothing, ever.
     Hanging,
+    /// 413 for every order whose number this divides, which no retry can mend; else 200 at once.
+    Picky(u64),
 }
 
 /// What became of one order at one path.
@@ -206,6 +208,10 @@ async fn take(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, bod
         Mood::Failing => return StatusCode::SERVICE_UNAVAILABLE,
         Mood::Hanging => return future::pending().await,
         Mood::Slow(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
+        Mood::Picky(many) if order_of(&body).is_some_and(|order| order.is_multiple_of(many)) => {
+            return StatusCode::PAYLOAD_TOO_LARGE;
+        }
+        Mood::Picky(_) => {}
         Mood::Well => {}
     }
     inner.accept(path, &id, &body);

@@ -44,6 +44,7 @@ fn a_paused_subscription_costs_cursors_and_gets_all_of_it_in_order_when_it_is_re
     wait::until_so("all its places to be live", PATIENCE, || health("behind") == 0 && health("joining") == 0);
     Broker::shared().produce(&topic, shop::orders(ORDERS..2 * ORDERS, PARTITIONS));
     until_arrived(&endpoint, "/paused", 2 * ORDERS);
+    until_arrived(&endpoint, "/live", 2 * ORDERS);
     assert!(daemon.stop().success());
     for path in ["/paused", "/live"] {
         assert_eq!(endpoint.account().balance(path, 0..2 * ORDERS), Balance::exactly_once(2 * ORDERS), "{path}");

@@ -21,5 +21,7 @@ mod outages;
 mod registry;
 mod reload;
 mod retry_after;
+mod store;
 mod support;
 mod terminal;
+mod topics;

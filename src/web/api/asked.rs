@@ -25,6 +25,9 @@ pub(crate) struct Id(pub(crate) String);
 /// A change that says nothing but its path, whose digest this is: its body, if there is one, is not read.
 pub(crate) struct Plain(pub(crate) [u8; 32]);
 
+/// A JSON body that may be left out.
+pub(crate) struct Optional(pub(crate) Option<Value>);
+
 impl<S: Send + Sync> FromRequestParts<S> for Plain {
     type Rejection = Problem;
 
@@ -39,23 +42,28 @@ impl<S: Send + Sync> FromRequestParts<S> for Plain {
     }
 }
 
+impl<S: Send + Sync> FromRequest<S> for Optional {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        Plain::from_request_parts(&mut parts, state).await?;
+        let bytes = read(Request::from_parts(parts, body), state).await?;
+        if bytes.is_empty() {
+            return Ok(Self(None));
+        }
+        parse(&bytes).map(|value| Self(Some(value)))
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for Document {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         is_json(request.headers())?;
         let path = request.uri().path().to_owned();
-        let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        if declared.and_then(|length| length.parse().ok()).is_some_and(|length: u64| length > BODY as u64) {
-            return Err(too_large());
-        }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-            _ => Problem::of(Kind::BadRequest, "the body could not be read to its end"),
-        })?;
-        let value =
-            serde_json::from_slice(&bytes).map_err(|error| Problem::of(Kind::MalformedJson, error.to_string()))?;
-        Ok(Self { value, digest: digest(&path, &bytes) })
+        let bytes = read(request, state).await?;
+        Ok(Self { value: parse(&bytes)?, digest: digest(&path, &bytes) })
     }
 }
 
@@ -66,6 +74,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         let id = Path::<String>::from_request_parts(parts, state).await;
         id.map(|Path(id)| Self(id)).map_err(|_| Problem::of(Kind::BadRequest, "the path is not UTF-8"))
     }
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if declared.and_then(|length| length.parse().ok()).is_some_and(|length: u64| length > BODY as u64) {
+        return Err(too_large());
+    }
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ => Problem::of(Kind::BadRequest, "the body could not be read to its end"),
+    })
+}
+
+fn parse(bytes: &Bytes) -> Result<Value, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| Problem::of(Kind::MalformedJson, error.to_string()))
 }
 
 /// A browser sends these only where the server agreed beforehand, and this one never does: a page of another site

@@ -1,5 +1,6 @@
 //! `/v1/status`: how the process is, in one answer, for operators.
 
+use crate::model::jump::Jump;
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
 use crate::runtime::clock;
@@ -85,7 +86,12 @@ fn partition((at, report): (&TopicPartition, &PartitionReport)) -> Value {
         "unsettled": report.unsettled,
         "oldest_unsettled_at": report.oldest.map(text),
         "paused": report.paused,
+        "jump": report.jump.map(jump),
     })
+}
+
+fn jump(jump: Jump) -> Value {
+    json!({ "from": jump.from, "to": jump.to, "reason": jump.reason.as_str(), "at": text(jump.at) })
 }
 
 fn text(time: Timestamp) -> String {
@@ -95,6 +101,7 @@ fn text(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::jump::JumpReason;
     use crate::model::problem::{Place, Problems};
     use crate::runtime::status::{Cause, Taken};
     use crate::web::trial::Trial;
@@ -106,6 +113,8 @@ mod tests {
         trial.state.board.update(|report| {
             let at = TopicPartition { topic: "shop.orders".into(), partition: 2 };
             let oldest = Some(Timestamp::from_millis(1_000));
+            let jump =
+                Jump { from: Some(90), to: 80, reason: JumpReason::Truncated, at: Timestamp::from_millis(2_000) };
             let partition = PartitionReport {
                 position: 105,
                 watermark: 100,
@@ -113,6 +122,7 @@ mod tests {
                 unsettled: 3,
                 oldest,
                 paused: Some("quarantine"),
+                jump: Some(jump),
             };
             report.partitions.insert(at, partition);
             report.kafka = Health::Bad("no broker answers".into());
@@ -123,6 +133,7 @@ mod tests {
         let expected = json!([{
             "topic": "shop.orders", "partition": 2, "position": 105, "watermark": 100, "end": 110, "lag": 10,
             "unsettled": 3, "oldest_unsettled_at": "1970-01-01T00:00:01.000Z", "paused": "quarantine",
+            "jump": { "from": 90, "to": 80, "reason": "truncated", "at": "1970-01-01T00:00:02.000Z" },
         }]);
         assert_eq!(status["partitions"], expected);
         assert_eq!(status["schema_registry"], json!({ "ok": false, "reason": "schema 7 is waited for" }));

@@ -1,9 +1,12 @@
 //! `/v1/subscriptions/{id}/pause` and `/resume`: what a subscription is allowed to do.
 
-use crate::model::subscription::State;
+use crate::model::problem::Problems;
+use crate::model::subscription::{State, Subscription};
+use crate::subscriptions::Directory;
 use crate::subscriptions::error::DirectoryError;
+use crate::subscriptions::skip::Skipped;
 use crate::subscriptions::snapshot::Entry;
-use crate::web::api::asked::{Id, Plain};
+use crate::web::api::asked::{Id, Optional, Plain};
 use crate::web::api::conditions::Condition;
 use crate::web::api::once::whole;
 use crate::web::api::problem::{Kind, Problem};
@@ -11,11 +14,25 @@ use crate::web::api::shape;
 use crate::web::api::subscriptions::{Answered, TRIES, changeable, refused, seen, tagged};
 use crate::web::auth::Caller;
 use crate::web::state::Api;
+use crate::yaml::fields::{Field, Fields};
+use crate::yaml::node::Node;
 use axum::Extension;
 use axum::extract;
 use axum::http::HeaderMap;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use tracing::info;
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+enum Wish {
+    /// Nothing is to be tried, for this reason.
+    Pause(String),
+    /// It is to go on where it stopped.
+    Resume,
+    /// It is to go on where intake stands: what lies between is skipped.
+    ResumeNow,
+}
 
 /// Nothing is tried any more; what comes meanwhile stays in Kafka, behind a cursor.
 pub(crate) async fn pause(
@@ -25,8 +42,8 @@ pub(crate) async fn pause(
     headers: HeaderMap,
     _: Plain,
 ) -> Answered {
-    let reason = format!("paused by {}", caller.name);
-    turn(api, (caller, id), (State::Paused, Some(reason)), Condition::read(&headers)).await
+    let wish = Wish::Pause(format!("paused by {}", caller.name));
+    turn(api, (caller, id), wish, Condition::read(&headers)).await
 }
 
 /// Attempts go on; one that was disabled is enabled again.
@@ -35,38 +52,39 @@ pub(crate) async fn resume(
     Extension(caller): Extension<Caller>,
     Id(id): Id,
     headers: HeaderMap,
-    _: Plain,
+    Optional(document): Optional,
 ) -> Answered {
-    turn(api, (caller, id), (State::Active, None), Condition::read(&headers)).await
+    let wish = document.as_ref().map_or(Ok(Wish::Resume), resumption)?;
+    turn(api, (caller, id), wish, Condition::read(&headers)).await
 }
 
 /// The subscription, if it may be put into this state. A declared one is read-only, but that we disabled it does not
 /// stand in its file: it may be enabled again.
-fn turnable(api: &Api, (caller, id): (&Caller, &str), to: State) -> Result<Arc<Entry>, Problem> {
+fn turnable(api: &Api, (caller, id): (&Caller, &str), wish: &Wish) -> Result<Arc<Entry>, Problem> {
     let entry = seen(api, caller, id)?;
-    match (entry.subscription.status.state, to) {
-        (State::Disabled, State::Active) => Ok(entry),
+    match (entry.subscription.status.state, wish) {
+        (State::Disabled, Wish::Resume | Wish::ResumeNow) => Ok(entry),
         _ => changeable(api, caller, id),
     }
 }
 
-async fn turn(
-    api: Arc<Api>,
-    (caller, id): (Caller, String),
-    status: (State, Option<String>),
-    condition: Condition,
-) -> Answered {
+async fn turn(api: Arc<Api>, (caller, id): (Caller, String), wish: Wish, condition: Condition) -> Answered {
     let inner = Arc::clone(&api);
     whole(&api, async move {
         for _ in 0..TRIES {
-            let entry = turnable(&inner, (&caller, &id), status.0)?;
+            let entry = turnable(&inner, (&caller, &id), &wish)?;
             condition.check(entry.subscription.version)?;
-            match inner.state.directory.turn(&entry.subscription, status.clone()).await {
+            match turned(&inner.state.directory, &entry.subscription, &wish).await {
                 Err(DirectoryError::Conflict { .. }) => {}
                 Err(error) => return Err(refused(&error)),
-                Ok(now) => {
-                    info!(subscription = %id, status = now.status.state.as_str(), by = %caller.name, "status changed");
-                    return Ok(tagged(&now, shape::subscription(&now)));
+                Ok((now, skipped)) => {
+                    let mut body = shape::subscription(&now);
+                    if let Some(skipped) = skipped {
+                        body["skipped"] = skipped.iter().map(shown).collect();
+                    }
+                    info!(subscription = %id, status = now.status.state.as_str(), skipped = %body["skipped"],
+                        by = %caller.name, "status changed");
+                    return Ok(tagged(&now, body));
                 }
             }
         }
@@ -75,12 +93,47 @@ async fn turn(
     .await
 }
 
+/// The subscription as it is then, and what was skipped.
+async fn turned(
+    directory: &Directory,
+    subscription: &Arc<Subscription>,
+    wish: &Wish,
+) -> Result<(Arc<Subscription>, Option<Vec<Skipped>>), DirectoryError> {
+    let status = match wish {
+        Wish::Pause(reason) => (State::Paused, Some(reason.clone())),
+        Wish::Resume => (State::Active, None),
+        Wish::ResumeNow => {
+            return directory.resume_now(subscription).await.map(|(now, skipped)| (now, Some(skipped)));
+        }
+    };
+    Ok((directory.turn(subscription, status).await?, None))
+}
+
+fn shown(skipped: &Skipped) -> Value {
+    let Skipped { at, from, to } = skipped;
+    json!({ "topic": &*at.topic, "partition": at.partition, "from": from, "to": to })
+}
+
+/// `{"from": "cursor" | "now"}`.
+fn resumption(document: &Value) -> Result<Wish, Problem> {
+    let (node, mut problems, mut wish) = (Node::from_json(&"request".into(), document), Problems::default(), None);
+    if let Some(mut fields) = Fields::of(&Field::new(&node, ""), &mut problems) {
+        let table = [("cursor", Wish::Resume), ("now", Wish::ResumeNow)];
+        let table = table.each_ref().map(|(name, wish)| (*name, wish));
+        wish = fields.optional("from").and_then(|field| field.one_of(&table, &mut problems)).cloned();
+        fields.finish(&mut problems);
+    }
+    problems.or(wish.unwrap_or(Wish::Resume)).map_err(|problems| Problem::invalid(&problems, document))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::subscription::{Subscription, Tenant};
+    use crate::model::cursor::{BehindReason, CursorMode, CursorRow};
+    use crate::model::record::TopicPartition;
+    use crate::model::subscription::Tenant;
+    use crate::model::time::Timestamp;
     use crate::web::trial::Trial;
-    use serde_json::{Value, json};
 
     #[tokio::test]
     async fn a_pause_says_who_and_since_when_and_outlives_the_process() {
@@ -118,6 +171,38 @@ mod tests {
         assert_eq!((&shown["status"], &shown["health"]["reason"]), (&json!("disabled"), &json!("disabled")));
         let resumed = trial.ask("POST /v1/subscriptions/billing/resume").send().await.json();
         assert_eq!((&resumed["status"], &resumed["status_reason"]), (&json!("active"), &Value::Null));
+    }
+
+    #[tokio::test]
+    async fn resumed_from_now_what_lies_between_is_skipped_and_the_answer_says_what() {
+        let trial = Trial::open().await;
+        let (sid, since) = (crate::model::id::Sid::new(1, 1), Timestamp::from_millis(1));
+        let entry = trial.given("billing", Tenant::None, sid).await;
+        let at = |partition| TopicPartition { topic: "shop.orders".into(), partition };
+        let row = |offset| {
+            let (mode, reason) = (CursorMode::Behind, BehindReason::Paused);
+            CursorRow { mode, offset, near: None, since, reason, to: None }
+        };
+        trial.state.directory.turn(&entry, (State::Paused, None)).await.unwrap();
+        let paused = &trial.state.directory.snapshot().get("billing").unwrap().subscription.clone();
+        let cursors = [(at(0), row(5)), (at(1), row(7))];
+        trial.state.store.put_subscription(paused, &cursors).await.unwrap();
+        let epoch = trial.state.directory.hands().partitions.open(&at(0), 20);
+        trial.state.directory.open(&at(0), epoch).unwrap();
+        let resume = |body: Value| trial.ask("POST /v1/subscriptions/billing/resume").json(&body).send();
+        assert_eq!(resume(json!({ "from": "later" })).await.pointers(), ["/from"]);
+        assert_eq!(resume(json!({ "form": "now" })).await.pointers(), ["/form"]);
+        let answer = resume(json!({ "from": "now" })).await.json();
+        let skipped = json!([
+            { "topic": "shop.orders", "partition": 0, "from": 5, "to": 20 },
+            { "topic": "shop.orders", "partition": 1, "from": 7, "to": null },
+        ]);
+        assert_eq!((&answer["status"], &answer["skipped"]), (&json!("active"), &skipped));
+        let left = trial.state.store.cursors().unwrap();
+        let left = left.iter().map(|(key, row)| (key.at.partition, row.mode, row.offset)).collect::<Vec<_>>();
+        assert_eq!(left, [(0, CursorMode::Live, 20)], "the other partition begins where the group stands");
+        assert_eq!(resume(json!({ "from": "now" })).await.json()["skipped"], json!([]), "it is active");
+        assert_eq!(resume(json!({ "from": "cursor" })).await.json()["skipped"], Value::Null);
     }
 
     #[tokio::test]

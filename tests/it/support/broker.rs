@@ -109,6 +109,11 @@ impl Broker {
         }
     }
 
+    /// Where a file of its is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home.join(name)
+    }
+
     /// Makes a topic whose name no one else has; returns its name.
     pub(crate) fn topic(&self, stem: &str, partitions: i32) -> String {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -130,6 +135,18 @@ impl Broker {
             let found = seen.topics().first().map_or(&[][..], |topic| topic.partitions());
             found.len() == usize::try_from(partitions).unwrap() && found.iter().all(|p| p.leader() >= 0)
         });
+    }
+
+    /// Removes all records of `topic` below this offset, on each of its partitions, as retention does.
+    pub(crate) fn forget(&self, topic: &str, partitions: i32, below: i64) {
+        let admin: AdminClient<DefaultClientContext> = client(&self.address()).create().unwrap();
+        let mut offsets = TopicPartitionList::new();
+        for partition in 0..partitions {
+            offsets.add_partition_offset(topic, partition, Offset::Offset(below)).unwrap();
+        }
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(admin.delete_records(&offsets, &options)).unwrap();
     }
 
     /// Produces all of `samples` in their order; returns when the broker has taken every one.
@@ -278,6 +295,7 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=data
+log.cleaner.backoff.ms=500
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4

@@ -127,7 +127,18 @@ impl Home {
         self.hookline(command).output().unwrap()
     }
 
-    fn write_config(&self) {
+    /// As [`Home::run`], with more in its environment; does not wait. Dropping it leaves it running until we end.
+    pub(crate) fn begin(&self, command: &str, environment: &[(&str, &str)]) -> Child {
+        self.write_config();
+        let mut hookline = self.hookline(command);
+        let child = hookline.envs(environment.iter().copied()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.unwrap();
+        minder::mind(child.id());
+        child
+    }
+
+    /// Writes the configuration to its file, as the others do by themselves.
+    pub(crate) fn write_config(&self) {
         fs::write(self.path("hookline.yaml"), serde_json::to_string_pretty(&self.config).unwrap()).unwrap();
     }
 
@@ -160,6 +171,20 @@ impl Daemon {
         Call::new("GET", self.ops, path).send().ok()
     }
 
+    /// All items of a list of the API, page by page.
+    #[track_caller]
+    pub(crate) fn list(&self, path: &str) -> Vec<Value> {
+        let (mut items, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = self.get(&format!("{path}?limit=200{cursor}"));
+            items.extend(page["items"].as_array().unwrap().iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return items,
+            }
+        }
+    }
+
     /// Reads a resource of the API, which must be there.
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Value {
@@ -190,6 +215,11 @@ impl Daemon {
         let reply = Call::new("POST", self.api, path).json(body).send().unwrap();
         assert_eq!(reply.status, 200, "POST {path}: {reply:?}");
         reply.json()
+    }
+
+    /// Makes a call without body of a daemon that may die of it.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Option<Reply> {
+        Call::new(method, self.api, path).send().ok()
     }
 
     /// Makes a call without body.
