@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash check bench doc kafka
+.PHONY: help demo test crash check helm image parts sbom bench doc kafka
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## what there is
@@ -28,12 +28,32 @@ crash: kafka ## the delivery protocol under N kills (200), at fail points and at
 	@HOOKLINE_KILLS=$(or $(N),200) HOOKLINE_STOPS=$(or $(STOPS),50) HOOKLINE_OUTAGE=60 \
 	cargo test --locked --features failpoints --test crash -- --nocapture --test-threads 1
 
-check: ## format, lints, docs, licences and advisories
+check: ## format, lints, docs, licences and advisories, the Helm chart
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; \
 	else echo "check: licences and advisories not looked at (cargo install cargo-deny --locked)"; fi
+	@if command -v go >/dev/null && command -v python3 >/dev/null; then $(MAKE) --no-print-directory helm; \
+	else echo "check: the Helm chart not looked at (it takes Go and Python)"; fi
+
+# Builds its tools at the first time (Go, Python): some minutes, which is why `make test` leaves it out. Then ten seconds.
+helm: ## the Helm chart: lint, unit tests, what it renders judged by Kubernetes' schemas and by `hookline check`
+	@cargo build --locked --bin hookline
+	@tests/helm/run
+
+# By podman where there is no docker: make image ENGINE=podman
+image: ## the container image `hookline`
+	@$(or $(ENGINE),docker) build --tag hookline .
+
+parts: ## what the image is built from and what it holds, in a chroot: as root, without a container engine
+	@cargo build --locked --bin hookline
+	@tests/image/run "$(TARGET)/debug/hookline"
+
+sbom: ## what the binary is made of, as CycloneDX
+	@mkdir -p "$(TARGET)"
+	@deploy/sbom >"$(TARGET)/sbom.cdx.json"
+	@echo "$(TARGET)/sbom.cdx.json"
 
 bench: kafka ## end to end against a real Kafka: events/s, CPU per event, memory, beside a bare loop
 	@cargo bench --locked --bench end_to_end

@@ -3,10 +3,12 @@
 use crate::config::files;
 use crate::model::record::Header;
 use crate::runtime::shutdown::Shutdown;
+use crate::yaml::units;
 use anyhow::{Context, anyhow, ensure};
 use bytes::Bytes;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The most bytes that are read as one record: more than Kafka's default of 1 MiB, and more than any topic should hold.
@@ -106,6 +108,14 @@ pub fn read_value(file: &Path) -> anyhow::Result<Bytes> {
     source.take(RECORD + 1).read_to_end(&mut value).with_context(|| format!("cannot read {}", shown(file)))?;
     ensure!(value.len() as u64 <= RECORD, "{} is longer than {} MiB", shown(file), RECORD >> 20);
     Ok(value.into())
+}
+
+/// A duration as it is written on the command line.
+///
+/// # Errors
+/// It is none.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    units::duration(text).ok_or_else(|| "a duration is a whole number with ms, s, m, h or d behind it".into())
 }
 
 /// A file as people call it.

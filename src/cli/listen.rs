@@ -4,8 +4,8 @@ use crate::cli::common::{self, Exit};
 use crate::cli::output::{self, Look, Output};
 use crate::cli::receiver::{Answers, Keys, Receiver, Verdict, Webhook};
 use crate::deliver::sign;
-use crate::yaml::units;
 use axum::http::StatusCode;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// Bytes of a body that are printed.
@@ -22,14 +22,17 @@ Example:
   Subscribe http://127.0.0.1:4000/ to see its webhooks here. The daemon only calls it with
   egress.allow_http: true and egress.allow: [127.0.0.1/32] in its config.")]
 pub struct Args {
-    /// The port on 127.0.0.1; 0 takes a free one
+    /// The address of this machine; 0.0.0.0 means all, so that others can reach it too
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "IP")]
+    pub address: IpAddr,
+    /// The port; 0 takes a free one
     #[arg(long, default_value_t = 4000)]
     pub port: u16,
     /// The status to answer with
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u16).range(200..=599))]
     pub status: u16,
     /// How long to wait before each answer: 250ms, 15s, 10m
-    #[arg(long, default_value = "0", value_name = "D", value_parser = delay)]
+    #[arg(long, default_value = "0", value_name = "D", value_parser = common::duration)]
     pub delay: Duration,
     /// The signing secret (whsec_..., whsk_... or whpk_...); what is not signed with it is answered with 401
     #[arg(long, value_name = "SECRET", value_parser = verifier)]
@@ -46,7 +49,7 @@ pub struct Secret(sign::Verifier);
 /// The port cannot be had.
 pub async fn run(args: Args, output: Output) -> anyhow::Result<Exit> {
     let shutdown = common::stop_on_signal()?;
-    let receiver = Receiver::bind(args.port).await?;
+    let receiver = Receiver::bind(SocketAddr::new(args.address, args.port)).await?;
     let signed = if args.verify.is_some() {
         "every signature is verified"
     } else {
@@ -97,10 +100,6 @@ fn show(webhook: &Webhook, output: &Output) -> String {
     lines.join("\n")
 }
 
-fn delay(text: &str) -> Result<Duration, String> {
-    units::duration(text).ok_or_else(|| "a duration is a whole number with ms, s, m, h or d behind it".into())
-}
-
 fn verifier(text: &str) -> Result<Secret, String> {
     sign::parse_verifier(text).map(Secret).map_err(|error| error.to_string())
 }
@@ -134,8 +133,8 @@ mod tests {
 
     #[test]
     fn a_delay_and_a_secret_are_refused_with_what_they_should_be() {
-        assert_eq!(delay("250ms"), Ok(Duration::from_millis(250)));
-        assert!(delay("soon").unwrap_err().contains("whole number"));
+        assert_eq!(common::duration("250ms"), Ok(Duration::from_millis(250)));
+        assert!(common::duration("soon").unwrap_err().contains("whole number"));
         assert!(verifier("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").is_ok());
         assert_eq!(verifier("whsec_").unwrap_err(), "the secret is empty");
     }

@@ -3,11 +3,13 @@
 //! A command is a file: its `Args`, and `run`. It ends with an exit code of `common::Exit`, or with an error, which
 //! is printed in one line.
 
+pub mod ask;
 pub mod check;
 pub mod common;
 pub mod completions;
 pub mod dead_letter;
 pub mod demo;
+pub mod health;
 pub mod listen;
 pub mod loaded;
 pub mod logs;
@@ -17,6 +19,7 @@ pub mod quarantine;
 pub mod receiver;
 pub mod remote;
 pub mod replay;
+pub mod roundtrip;
 pub mod run;
 pub mod shown;
 pub mod status;
@@ -66,6 +69,8 @@ pub enum Command {
     Map(map::Args),
     /// Prints the webhooks that come to a local port, and whether they are authentic
     Listen(listen::Args),
+    /// Asks a running daemon whether it is alive, or ready
+    Health(health::Args),
     /// Writes one record to a topic of the configured Kafka
     Trigger(trigger::Args),
     /// Works on the subscriptions of a running daemon
@@ -78,6 +83,8 @@ pub enum Command {
     Replay(replay::Args),
     /// Shows how a running daemon is: partitions, lanes, what it holds
     Status(status::Args),
+    /// Sends one record through a running daemon and waits until it comes back as a webhook
+    Roundtrip(roundtrip::Args),
     /// Works on the store of a daemon that is stopped
     Store(store::Args),
     /// Prints completions for a shell
@@ -116,12 +123,14 @@ async fn act(args: Args, output: Output) -> anyhow::Result<Exit> {
         Command::Check(args) => check::run(args, common, output),
         Command::Map(args) => map::run(args, common, output).await,
         Command::Trigger(args) => trigger::run(args, common, output).await,
+        Command::Roundtrip(args) => roundtrip::run(args, common, output).await,
         Command::Listen(args) => listen::run(args, output).await,
         Command::Subscription(args) => subscription::run(args, output).await,
         Command::DeadLetter(args) => dead_letter::run(args, output).await,
         Command::Quarantine(args) => quarantine::run(args, output).await,
         Command::Replay(args) => replay::run(args, output).await,
         Command::Status(args) => status::run(args, output).await,
+        Command::Health(args) => health::run(args, output).await,
         Command::Store(args) => store::run(args, common, output).await,
         Command::Completions(args) => completions::run(args, Args::command()),
     }

@@ -15,7 +15,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -97,12 +97,11 @@ struct Desk {
 // === impl Receiver ===
 
 impl Receiver {
-    /// Listens on `port` of 127.0.0.1; 0 takes a free one.
+    /// Listens on `wanted`; port 0 takes a free one.
     ///
     /// # Errors
     /// The port is in use, or may not be used.
-    pub async fn bind(port: u16) -> anyhow::Result<Self> {
-        let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    pub async fn bind(wanted: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(wanted).await;
         let listener = listener.with_context(|| format!("cannot listen on {wanted}; try another --port"))?;
         let address = listener.local_addr().context("the listener has no address")?;
@@ -233,9 +232,13 @@ mod tests {
         .into_bytes()
     }
 
+    async fn bound() -> Receiver {
+        Receiver::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap()
+    }
+
     /// What the receiver says to these requests, and what it tells of them.
     async fn said(answers: Answers, requests: Vec<Vec<Vec<u8>>>) -> (Vec<u16>, Vec<Webhook>) {
-        let (receiver, shutdown) = (Receiver::bind(0).await.unwrap(), Shutdown::default());
+        let (receiver, shutdown) = (bound().await, Shutdown::default());
         let address = receiver.address;
         let (mut comes, serving) = receiver.serve(answers, shutdown.clone());
         let client = tokio::task::spawn_blocking(move || {
@@ -288,8 +291,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_port_in_use_is_named() {
-        let first = Receiver::bind(0).await.unwrap();
-        let error = Receiver::bind(first.address.port()).await.map(|_| ()).unwrap_err();
+        let first = bound().await;
+        let error = Receiver::bind(first.address).await.map(|_| ()).unwrap_err();
         assert!(error.to_string().contains(&first.address.to_string()), "{error}");
     }
 }

@@ -21,6 +21,7 @@ mod outages;
 mod registry;
 mod reload;
 mod retry_after;
+mod roundtrip;
 mod store;
 mod support;
 mod terminal;

@@ -30,7 +30,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -87,7 +87,7 @@ pub async fn run(args: Args, common: Common, output: Output) -> anyhow::Result<E
     let (config, rules) = (load()?, load()?);
     let log = logs::begin(&config.log, &output)?;
     let (kafka, egress) = (config.kafka.clone(), config.egress.clone());
-    let receiver = Receiver::bind(0).await?;
+    let receiver = Receiver::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     // A terminal that is closed ends a demo, so nobody listens for SIGHUP.
     let origin = Origin { file: house.config.clone(), sets: common.sets.clone(), log, hangup: None };
     let running = daemon::start(config, origin, shutdown.clone()).await.context("the daemon cannot start")?;
