@@ -1,6 +1,7 @@
 //! Tests: lanes, store and broker are real; intake is a few lines, and endpoints are a book.
 
 use crate::catchup::Catchup;
+use crate::decode::decoding::Decoding;
 use crate::decode::format::Format;
 use crate::egress::guard::Guard;
 use crate::egress::settings::EgressSettings;
@@ -165,8 +166,9 @@ impl World {
 
     /// Records are JSON behind the id of a schema from now on, and no schema is known.
     pub(crate) fn registered(&self) {
-        let (formats, emit) = (Format::Registered(Language::JsonSchema), "'${payload.n}'");
-        let formats = vec![(TopicSelector::parse("t").unwrap(), formats)];
+        let (format, emit) = (Format::Registered(Language::JsonSchema), "'${payload.n}'");
+        let decoding = Decoding { format, ..Decoding::default() };
+        let formats = vec![(TopicSelector::parse("t").unwrap(), decoding)];
         self.pipeline.store(Arc::new(Pipeline::new(mappings(emit, "quarantine"), formats, 1 << 20)));
     }
 

@@ -72,7 +72,7 @@ pub async fn run(args: Args, common: Common, output: Output) -> anyhow::Result<E
     let records = records.with_context(|| format!("reading {} from the Kafka at {brokers}", args.topic))?;
     ensure!(!records.is_empty(), "{} holds no records", args.topic);
     learn(&pipeline, &records, config.registry.as_ref()).await?;
-    let (all, samples) = (records.len(), samples(&pipeline, records));
+    let (all, samples) = (records.len(), samples(&pipeline, &records));
     let asked = Asked { topic: args.topic, prefix: args.prefix, taken };
     let proposal = proposal::propose(&samples, &asked)
         .with_context(|| format!("{all} records of {} were read, {} decoded", asked.topic, samples.len()))?;
@@ -107,13 +107,13 @@ async fn learn(pipeline: &Pipeline, records: &[Record], registry: Option<&Regist
     Ok(())
 }
 
-/// The records that can be decoded.
-fn samples(pipeline: &Pipeline, records: Vec<Record>) -> Vec<Sample> {
-    let sample = |record: Record| {
-        let payload = pipeline.decoded(&record).ok()?.payload;
-        Some(Sample { record, payload })
+/// What the records that can be decoded hold.
+fn samples(pipeline: &Pipeline, records: &[Record]) -> Vec<Sample> {
+    let of = |record| {
+        let events = pipeline.decoded(record).unwrap_or_default().into_iter();
+        events.map(|event| Sample { record: Record::clone(record), payload: event.payload }).collect::<Vec<_>>()
     };
-    records.into_iter().filter_map(sample).collect()
+    records.iter().flat_map(of).collect()
 }
 
 /// The newest records of a topic, about as many of each partition. Blocks.

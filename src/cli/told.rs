@@ -74,6 +74,9 @@ fn event(event: &IntegrationEvent, output: &Output) -> String {
             attribute(name, value);
         }
     }
+    for (name, value) in &event.extensions {
+        attribute(name, &value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    }
     let data = serde_json::to_string_pretty(&event.data).unwrap_or_default();
     match data.lines().count() {
         1 => attribute("data", &data),

@@ -220,12 +220,13 @@ mod tests {
 
     #[test]
     fn references_bring_secrets_and_numbers_and_leave_expressions_alone() {
-        let more = "filter: 'event.data.x == \"$${a}\"', auth: { bearer: '${env:TOKEN}' }, concurrency: '${env:SLOTS}'";
+        let more = "filter: 'event.data.x == \"$${a}\"', transform: { a: '${event.data.x}' }, auth: { bearer: '${env:TOKEN}' }, concurrency: '${env:SLOTS}'";
         let config =
             loaded("", &[("subscriptions/a.yaml", &one("sub_a", more))]).map_err(|error| error.report()).unwrap();
         let declared = &config.declared.unwrap()[0];
         assert_eq!((declared.secrets[0].text.expose(), declared.concurrency), (SECRET, Some(7)));
         assert_eq!(declared.filter.as_deref(), Some("event.data.x == \"$${a}\""));
+        assert_eq!(declared.transform.as_ref().unwrap()["a"], "${event.data.x}");
         assert!(!format!("{declared:?}").contains("hunter2"));
     }
 

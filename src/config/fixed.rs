@@ -125,6 +125,7 @@ mod tests {
         for set in [
             "topics.a.format=text",
             "mappings=[]",
+            "secrets={partner: hunter2}",
             "subscriptions=[]",
             "catalogue.title=x",
             "catalogue.validate=all",

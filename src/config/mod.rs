@@ -23,6 +23,7 @@ pub mod reads;
 mod references;
 mod registry;
 pub mod rules;
+mod secrets;
 mod sets;
 mod store;
 mod topics;
@@ -36,7 +37,7 @@ use crate::config::limits::Limits;
 use crate::config::log::LogSettings;
 use crate::config::reading::{Environment, Reading, put};
 use crate::config::reads::Reads;
-use crate::decode::format::Format;
+use crate::decode::decoding::Decoding;
 use crate::dryrun::suite::Test;
 use crate::egress::guard::Guard;
 use crate::egress::settings::EgressSettings;
@@ -72,7 +73,7 @@ pub struct Config {
     /// Where schemas are looked up, if anywhere.
     pub registry: Option<RegistrySettings>,
     /// How the records of topics are decoded; the first that names a topic counts, else JSON.
-    pub formats: Vec<(TopicSelector, Format)>,
+    pub formats: Vec<(TopicSelector, Decoding)>,
     /// The mappings, compiled.
     pub mappings: Mappings,
     /// The published event types.
@@ -218,12 +219,12 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     let log = log::read(top.optional("log"), reading);
     let grace = grace(top.optional("shutdown"), reading);
     let published = catalogue::read(top.optional("catalogue"), reading);
-    later::refuse(&mut top, "secrets", "{}", reading);
+    let secrets = secrets::read(top.optional("secrets"), reading);
     later::refuse(&mut top, "tracing", later::TRACING, reading);
     later::refuse(&mut top, "cluster", later::CLUSTER, reading);
     let (subscriptions, none) = declared::named(top.optional("subscriptions"), &tree.place, reading);
     top.finish(&mut reading.problems);
-    let rules = rules::read(&named, &reading.files, &mut reading.problems, sources);
+    let rules = rules::read(&named, secrets, &reading.files, (&mut reading.problems, sources));
     let declared = declared::read(&subscriptions, &Guard::new(egress.clone()), reading, sources).or(none);
     Some(Config {
         kafka,
@@ -280,6 +281,7 @@ mod tests {
     use super::*;
     use crate::catalogue::settings::About;
     use crate::config::log::LogFormat;
+    use crate::decode::format::Format;
     use crate::egress::settings::{Entry, MinTls, Ports};
     use crate::kafka::settings::Start;
     use crate::lane::settings::BreakerSettings;
@@ -419,7 +421,8 @@ shutdown: {{ grace: 10m }}
         assert_eq!((urls, registry.cache), (vec!["http://a:8081/", "https://b/c"], 20));
         let password = crate::model::secret::Secret::new("hunter2-hunter2-hunter2");
         assert_eq!(registry.credentials, Some(Credentials::Basic { username: "me".into(), password }));
-        let format = |topic: &str| &config.formats.iter().find(|(selector, _)| selector.matches(topic)).unwrap().1;
+        let format =
+            |topic: &str| &config.formats.iter().find(|(selector, _)| selector.matches(topic)).unwrap().1.format;
         assert!(matches!((format("logs.raw"), format("logs.x")), (Format::Bytes, Format::Text)));
         assert!(matches!(format("a"), Format::Registered(Language::Avro)));
         for (topic, language) in [("b", Language::Protobuf), ("c", Language::Avro)] {
@@ -465,7 +468,10 @@ shutdown: {{ grace: 10m }}
                 "topics: { a: { format: xml } }",
                 "1:24: topics.a.format: `xml` is none of `json`, `text`, `bytes`, `avro`",
             ),
-            ("topics: { a: { format: debezium } }", "1:24: topics.a.format: `debezium` is not yet available"),
+            (
+                "topics: { a: { format: debezium, inner: avro } }",
+                "1:41: topics.a.inner: avro needs a schema, and there is no schema registry. Set schema_registry.url, or",
+            ),
             (
                 "topics: { a: { format: avro } }",
                 "1:24: topics.a.format: avro needs a schema, and there is no schema registry. Set schema_registry.url, or",
@@ -581,14 +587,12 @@ shutdown: {{ grace: 10m }}
     #[test]
     fn keys_of_later_versions_may_stand_at_their_default_and_are_refused_otherwise() {
         for (text, path) in [
-            ("secrets: { a: b }", "secrets"),
             ("egress: { proxy: 'http://x' }", "egress.proxy"),
             ("api: { console: false }", "api.console"),
             ("metrics: { per_subscription: true }", "metrics.per_subscription"),
             ("log: { deliveries: { keep: 8d } }", "log.deliveries.keep"),
             ("tracing: { otlp: 'http://x' }", "tracing.otlp"),
             ("cluster: { replicate: true }", "cluster.replicate"),
-            ("topics: { a: { inner: json } }", "topics.a.inner"),
         ] {
             let told = told(text, &[]);
             assert_eq!(told.len(), 1, "{text}: {told:?}");
@@ -650,10 +654,43 @@ secrets: { a: hunter2 }
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
         assert!(report.contains("log.level: `${env:SECRET}` is none of"), "{report}");
         let misplaced = "api: { tokens: hunter2 }\nstore: { encryption_keys: hunter2 }\nkafka: { properties: hunter2 }";
-        let error = loaded_with(misplaced, &["secrets.a=hunter2"]).unwrap_err();
+        let error = loaded_with(misplaced, &["secrets=hunter2"]).unwrap_err();
         assert!(error.problems.0.len() == 4 && !error.report().contains("hunter2"), "{}", error.report());
         let config = loaded("api: { tokens: [{ name: a, token: hunter2-hunter2-hunter2, scope: read }] }");
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_secret_reaches_the_mapping_that_names_it_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hookline.yaml");
+        fs::create_dir(folder.path().join("mappings")).unwrap();
+        let mapping = "mappings: [{ name: a, from: t, emit: { type: x, data: '${hmac(\"x\", \"partner\")}' } }]";
+        fs::write(folder.path().join("mappings/m.yaml"), mapping).unwrap();
+        let with = |secrets: &str| {
+            fs::write(&file, secrets).unwrap();
+            load(&file, &[], env).map_err(|error| error.to_string())
+        };
+        let config = with("secrets: { partner: hunter2 }").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert!(with("secrets: { other: hunter2 }").unwrap_err().contains("unknown secret `partner`"));
+        assert!(with("secrets: { partner: '' }").unwrap_err().contains("secrets.partner: is empty"));
+        assert!(with("secrets: { 'a b': x, partner: y }").unwrap_err().contains("secrets.a b: is not a name"));
+        assert!(with("secrets: { partner: 5 }").unwrap_err().contains("must be a string, not a number"));
+    }
+
+    #[test]
+    fn the_file_of_a_table_is_looked_at_again_as_the_mappings_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, table) = (folder.path().join("hookline.yaml"), folder.path().join("mappings/country.csv"));
+        fs::create_dir(folder.path().join("mappings")).unwrap();
+        fs::write(&file, "").unwrap();
+        fs::write(folder.path().join("mappings/m.yaml"), "tables: { country: { $file: country.csv } }").unwrap();
+        fs::write(&table, "code,name\nNO,Norway\n").unwrap();
+        let reads = load(&file, &[], env).map_err(|error| error.report()).unwrap().reads;
+        assert_eq!(reads.again(), reads);
+        fs::write(&table, "code,name\nNO,Norge\n").unwrap();
+        assert_ne!(reads.again(), reads);
     }
 
     #[test]

@@ -8,13 +8,14 @@ use crate::config::files::{self, Named};
 use crate::config::reads::Files;
 use crate::dryrun::suite::Test;
 use crate::dryrun::written::Tests;
+use crate::expr::secrets::Secrets;
 use crate::intake::settings::IntakeSettings;
 use crate::map::Mappings;
 use crate::map::written::Rules;
 use crate::model::problem::{Place, Problems};
 use crate::pipeline::Pipeline;
 use crate::yaml::reader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What mapping files hold, and which they are.
@@ -26,7 +27,7 @@ pub struct RuleFiles {
     pub catalogue: Catalogue,
     /// The tests beside the mappings.
     pub tests: Vec<Test>,
-    /// The files, in the order in which they were read.
+    /// The files, in the order in which they were read, with those of their tables.
     pub files: Vec<PathBuf>,
 }
 
@@ -42,7 +43,8 @@ impl RuleFiles {
     }
 }
 
-/// Reads the mapping files `paths` and those of the folders among them, without a configuration.
+/// Reads the mapping files `paths` and those of the folders among them, without a configuration: `hmac` takes every name for
+/// one of a secret, and fails when it runs.
 ///
 /// # Errors
 /// All mistakes in all files.
@@ -52,14 +54,19 @@ pub fn load(paths: &[PathBuf]) -> Result<RuleFiles, ConfigError> {
         Named { path: path.clone(), place, key: String::new() }
     });
     let (files, mut problems, mut sources) = (Files::default(), Problems::default(), Sources::default());
-    let rules = read(&named.collect::<Vec<_>>(), &files, &mut problems, &mut sources);
+    let rules = read(&named.collect::<Vec<_>>(), Secrets::Unread, &files, (&mut problems, &mut sources));
     problems.or(rules).map_err(|problems| ConfigError::new(problems, sources, files.end()))
 }
 
 /// Reads the files that `named` stands for, each once.
-pub(crate) fn read(named: &[Named], reads: &Files, problems: &mut Problems, sources: &mut Sources) -> RuleFiles {
+pub(crate) fn read(
+    named: &[Named],
+    secrets: Secrets,
+    reads: &Files,
+    (problems, sources): (&mut Problems, &mut Sources),
+) -> RuleFiles {
     let mut files: Vec<PathBuf> = Vec::new();
-    let (mut rules, mut events, mut tests) = (Rules::default(), Events::default(), Tests::default());
+    let (mut rules, mut events, mut tests) = (Rules::knowing(secrets), Events::default(), Tests::default());
     for named in named {
         for file in files::found(named, reads, problems) {
             if files.contains(&file) {
@@ -67,9 +74,10 @@ pub(crate) fn read(named: &[Named], reads: &Files, problems: &mut Problems, sour
             }
             match reads.text(&file) {
                 Ok(text) => {
+                    let mut table = |_: &Place, path: &str| table(&file, path, reads, (&mut files, sources));
                     match reader::read(&Arc::from(file.display().to_string()), &text) {
                         Ok(node) => {
-                            rules.add_file(&node, problems);
+                            rules.add_file_with(&node, &mut table, problems);
                             events.add_file(&node, problems);
                             tests.add_file(&node, &|path| reads.text(path), problems);
                         }
@@ -89,10 +97,27 @@ pub(crate) fn read(named: &[Named], reads: &Files, problems: &mut Problems, sour
     RuleFiles { mappings, catalogue: events.finish(), tests: tests.finish(), files }
 }
 
+/// The file of a table: its path is relative to the mapping file that names it.
+fn table(
+    mappings: &Path,
+    path: &str,
+    reads: &Files,
+    (files, sources): (&mut Vec<PathBuf>, &mut Sources),
+) -> Result<(String, String), String> {
+    let file = mappings.parent().unwrap_or(Path::new("")).join(path);
+    let name = file.display().to_string();
+    let text = reads.text(&file).map_err(|error| format!("{name} cannot be read: {error}"))?;
+    if !files.contains(&file) {
+        sources.add(&file, text.clone());
+        files.push(file);
+    }
+    Ok((name, text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{self, format::Format, schemas::Schemas};
+    use crate::decode::{self, decoding::Decoding, schemas::Schemas};
     use crate::model::record::{Origin, Record};
     use crate::model::time::Timestamp;
     use serde_json::{Value, json};
@@ -104,13 +129,31 @@ mod tests {
         let origin = Origin { topic: topic.into(), partition: 0, offset: 7, timestamp: Timestamp::from_millis(0) };
         let value = Some(payload.to_owned().into());
         let record = Record { origin, key: Some("o-1".into()), headers: Vec::new(), value };
-        let event = decode::decode(&Format::Json, &record, &Schemas::default()).unwrap();
+        let decoded = decode::decode(&Decoding::default(), &record, &Schemas::default(), 1 << 20).unwrap();
         let mut events = Vec::new();
-        for mapped in rules.mappings.map(&event) {
+        for mapped in rules.mappings.map(topic, &decoded) {
             let made = mapped.result.map_err(|fault| format!("{}: {fault:?}", mapped.mapping)).unwrap();
             events.extend(made.into_iter().map(|event| (event.event_type.to_string(), event.subject, event.data)));
         }
         events
+    }
+
+    #[test]
+    fn the_file_of_a_table_stands_beside_its_mappings_and_mistakes_in_it_show_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("m.yaml", "tables: { country: { $file: country.csv }, again: { $file: country.csv } }");
+        write("country.csv", "code,name\nNO,Norway\n");
+        let rules = load(&[folder.path().to_owned()]).map_err(|error| error.report()).unwrap();
+        let names: Vec<_> = rules.files.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["country.csv", "m.yaml"]);
+        write("country.csv", "code,name\nNO,Norway,more\n");
+        let report = load(&[folder.path().to_owned()]).unwrap_err().report();
+        assert!(
+            report.contains("country.csv:2:1: tables.again: the line has 3 fields")
+                && report.contains("| NO,Norway,more"),
+            "{report}"
+        );
     }
 
     #[test]

@@ -1,17 +1,22 @@
 //! How a record names its schema: a prefix of its value, or a header (Confluent wire format, SR-1 to SR-4).
 //!
-//! Takes a record's headers and value, gives the schema's id, for Protobuf which message of the schema's file it is,
-//! and the bytes of the payload. Knows no schema.
+//! Takes a record's headers and its value or key, gives the schema's id, for Protobuf which message of the schema's file it
+//! is, and the bytes of the payload. Knows no schema.
 
 use crate::model::record::Header;
 use crate::model::schema::{Language, SchemaId};
 
-/// The header of a value that has no prefix.
-const HEADER: &str = "__value_schema_id";
 /// Bytes of a varint of 32 bits.
 const VARINT: usize = 5;
 
-/// A value, taken apart.
+/// Which part of a record is taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Key,
+    Value,
+}
+
+/// A value or a key, taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Frame<'v> {
     pub(crate) id: SchemaId,
@@ -32,8 +37,13 @@ pub(crate) enum FramingError {
 }
 
 /// Takes a value apart. The header is looked at first; one that cannot be read is no reason to try the prefix.
-pub(crate) fn frame<'v>(language: Language, headers: &'v [Header], value: &'v [u8]) -> Result<Frame<'v>, FramingError> {
-    let header = headers.iter().rev().find(|header| header.name == HEADER).and_then(|header| header.value.as_deref());
+pub(crate) fn frame<'v>(
+    language: Language,
+    headers: &'v [Header],
+    (part, value): (Part, &'v [u8]),
+) -> Result<Frame<'v>, FramingError> {
+    let ours = headers.iter().rev().find(|header| header.name == part.header());
+    let header = ours.and_then(|header| header.value.as_deref());
     let mut rest = header.unwrap_or(value);
     let id = id(&mut rest)?;
     let message = match language {
@@ -41,6 +51,18 @@ pub(crate) fn frame<'v>(language: Language, headers: &'v [Header], value: &'v [u
         Language::Avro | Language::JsonSchema => Vec::new(),
     };
     Ok(Frame { id, message, payload: if header.is_some() { value } else { rest } })
+}
+
+// === impl Part ===
+
+impl Part {
+    /// The header of what has no prefix.
+    fn header(self) -> &'static str {
+        match self {
+            Self::Key => "__key_schema_id",
+            Self::Value => "__value_schema_id",
+        }
+    }
 }
 
 fn id(rest: &mut &[u8]) -> Result<SchemaId, FramingError> {
@@ -117,8 +139,8 @@ mod tests {
         let mut looked_at = 0;
         for case in &cases {
             let (name, input) = (&case["name"], &case["input"]);
-            // Keys are not decoded.
-            let (Some(expected), "value") = (expected(case), input["side"].as_str().unwrap()) else { continue };
+            let Some(expected) = expected(case) else { continue };
+            let part = if input["side"] == "key" { Part::Key } else { Part::Value };
             let format = input["format"].as_str().unwrap();
             let language = Language::ALL.into_iter().find(|language| language.as_str() == format).unwrap();
             let header = |header: &Value| Header {
@@ -127,7 +149,7 @@ mod tests {
             };
             let headers: Vec<Header> = input["headers"].as_array().unwrap().iter().map(header).collect();
             let value = bytes(input["data_hex"].as_str().unwrap());
-            let framed = match frame(language, &headers, &value) {
+            let framed = match frame(language, &headers, (part, &value)) {
                 Ok(frame) => json!([frame.id.to_string(), frame.message, frame.payload]),
                 Err(FramingError::TooShort) => json!("too_short"),
                 Err(FramingError::UnknownMagic(_)) => json!("unknown_magic"),

@@ -1,5 +1,8 @@
 //! Why a subscription cannot be delivered to, and why a request cannot be built.
 
+use crate::expr::failure::Failure;
+use crate::model::outcome::{FailureCause, Outcome};
+
 /// Why a subscription has no sending side. Names what is wrong, never a secret's text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
@@ -27,6 +30,9 @@ pub enum TargetError {
     /// The bearer token, password or header value cannot be sent.
     #[error("the {0} holds characters that cannot be sent (visible ASCII and spaces can)")]
     AuthValue(&'static str),
+    /// The transform is none.
+    #[error("the transform cannot be used: {0}")]
+    Transform(String),
     /// A signing secret is none.
     #[error("a signing secret is not usable")]
     Secret(#[source] SecretError),
@@ -76,12 +82,31 @@ impl SecretError {
     }
 }
 
-/// The headers that an event brings are too long to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the event's attributes need {bytes} bytes of headers, more than {limit}")]
-pub struct TooLarge {
-    /// What they need.
-    pub bytes: usize,
-    /// The limit.
-    pub limit: usize,
+/// Why no request can be made of an event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// The headers that an event brings are too long to be sent.
+    #[error("the event's attributes need {bytes} bytes of headers, more than {limit}")]
+    TooLarge {
+        /// What they need.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The subscription's transform makes nothing of it.
+    #[error("the transform fails: {0}")]
+    Transform(#[source] Failure),
+}
+
+// === impl BuildError ===
+
+impl BuildError {
+    /// It as what came of the attempt.
+    pub(crate) fn into_outcome(self) -> Outcome {
+        let cause = match self {
+            Self::TooLarge { .. } => FailureCause::TooLarge,
+            Self::Transform(_) => FailureCause::Transform,
+        };
+        Outcome::Failed { cause, detail: self.to_string() }
+    }
 }

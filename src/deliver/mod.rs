@@ -13,11 +13,12 @@ pub mod response;
 pub mod sign;
 pub mod target;
 pub mod trace;
+pub mod transform;
 
 use crate::deliver::target::Target;
 use crate::egress::exchange::{Request, Transport};
 use crate::model::event::Emitted;
-use crate::model::outcome::{FailureCause, Outcome};
+use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use std::sync::Arc;
 pub async fn attempt(transport: &impl Transport, target: &Target, event: &Emitted, now: Timestamp) -> Outcome {
     let request = match request::build(target, event, now) {
         Ok(request) => request,
-        Err(error) => return Outcome::Failed { cause: FailureCause::TooLarge, detail: error.to_string() },
+        Err(error) => return error.into_outcome(),
     };
     exchange(transport, request, now).await
 }
@@ -40,7 +41,10 @@ pub async fn attempt_batch(
     events: &[Arc<Emitted>],
     now: Timestamp,
 ) -> Outcome {
-    exchange(transport, request::build_batch(target, events, now), now).await
+    match request::build_batch(target, events, now) {
+        Ok(request) => exchange(transport, request, now).await,
+        Err(error) => error.into_outcome(),
+    }
 }
 
 async fn exchange(transport: &impl Transport, request: Request, now: Timestamp) -> Outcome {
@@ -58,6 +62,7 @@ mod tests {
     use crate::egress::exchange::{ExchangeError, Response};
     use crate::model::event::IntegrationEvent;
     use crate::model::id::{EventId, Sid};
+    use crate::model::outcome::FailureCause;
     use crate::model::record::Origin;
     use crate::model::secret::{Secret, SigningSecret};
     use crate::model::subscription::{Auth, Format, Signing, State, Status, Subscription, Tenant};
@@ -95,7 +100,9 @@ mod tests {
             url: "https://example.com/hooks".parse().unwrap(),
             types: vec!["**".into()],
             filter: None,
+            filters: None,
             format: Format::CloudEvents,
+            transform: None,
             headers: Vec::new(),
             auth: None,
             signing: Signing::Standard,
@@ -130,6 +137,7 @@ mod tests {
             tenant: None,
             key: None,
             traceparent: None,
+            extensions: Vec::new(),
             data: serde_json::json!({"n": 1}),
         })
     }
@@ -210,6 +218,39 @@ mod tests {
             };
             assert_eq!(sign::verify(&[sign::parse_verifier(SECRETS[0]).unwrap()], &signed, t0()), Ok(()));
         }
+    }
+
+    #[tokio::test]
+    async fn a_transform_makes_the_body_of_its_subscriber_and_what_it_fails_on_is_not_sent() {
+        let (kept, mut subscription, event) = (Kept::default(), subscription(), self::event("s"));
+        let plain = Target::new(&subscription, Duration::from_secs(15)).unwrap();
+        subscription.transform = Some(serde_json::json!({"number": "${event.data.n}", "of": "${event.subject}"}));
+        let own = Target::new(&subscription, Duration::from_secs(15)).unwrap();
+        for target in [&own, &plain, &own] {
+            assert!(attempt(&kept, target, &event, t0()).await.accepted());
+        }
+        subscription.format = Format::CloudEventsBatch;
+        let batch = Target::new(&subscription, Duration::from_secs(15)).unwrap();
+        let event = Arc::new(event);
+        assert!(attempt_batch(&kept, &batch, &[Arc::clone(&event), event], t0()).await.accepted());
+        let requests = std::mem::take(&mut *kept.0.lock().unwrap());
+        let read = |at: usize| serde_json::from_slice::<serde_json::Value>(&requests[at].body).unwrap();
+        let (number, n) = (serde_json::json!({"number": 1, "of": "s"}), serde_json::json!({"n": 1}));
+        assert_eq!((&read(0)["data"], &read(1)["data"], &read(2)["data"]), (&number, &n, &number));
+        assert_eq!(
+            (read(0)["id"].clone(), requests[0].body.clone()),
+            (read(1)["id"].clone(), requests[2].body.clone())
+        );
+        assert_eq!((&read(3)[0]["data"], &read(3)[1]["data"]), (&number, &number));
+
+        subscription.transform = Some(serde_json::json!("${event.data.gone}"));
+        let failing = Target::new(&subscription, Duration::from_secs(15)).unwrap();
+        let outcome = attempt(&kept, &failing, &self::event("s"), t0()).await;
+        let Outcome::Failed { cause: FailureCause::Transform, detail } = outcome else { panic!("{outcome}") };
+        assert!(detail.contains("no such key `data.gone`"), "{detail}");
+        let outcome = attempt_batch(&kept, &failing, &[Arc::new(self::event("s"))], t0()).await;
+        assert!(matches!(outcome, Outcome::Failed { cause: FailureCause::Transform, .. }), "{outcome}");
+        assert!(kept.0.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Target and event to a request, ready to send: body, identity, time, signature, trace.
 
-use crate::deliver::error::TooLarge;
+use crate::deliver::error::BuildError;
 use crate::deliver::format::cloudevents_batch;
 use crate::deliver::sign::{self, message::Message};
 use crate::deliver::target::{Target, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
@@ -19,14 +19,17 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Builds the request of one attempt at `now`.
 ///
 /// # Errors
-/// [`TooLarge`] when the event's attributes do not fit into headers.
-pub fn build(target: &Target, emitted: &Emitted, now: Timestamp) -> Result<Request, TooLarge> {
+/// [`BuildError`]: the transform fails, or the event's attributes do not fit into headers.
+pub fn build(target: &Target, emitted: &Emitted, now: Timestamp) -> Result<Request, BuildError> {
+    let own = target.transform.as_ref().map(|transform| transform.apply(&emitted.event)).transpose();
+    let own = own.map_err(BuildError::Transform)?.map(Emitted::new);
+    let emitted = own.as_ref().unwrap_or(emitted);
     let event = &emitted.event;
     let body = emitted.body(target.format, |event| format::render(target.format, event));
     let mut map = target.headers.clone();
     let bytes = format::add_headers(target.format, event, &mut map);
     if bytes > headers::LIMIT {
-        return Err(TooLarge { bytes, limit: headers::LIMIT });
+        return Err(BuildError::TooLarge { bytes, limit: headers::LIMIT });
     }
     let span = event.traceparent.as_deref().and_then(|parent| trace::child(parent, random::secret()));
     if let Some(span) = span {
@@ -36,10 +39,20 @@ pub fn build(target: &Target, emitted: &Emitted, now: Timestamp) -> Result<Reque
 }
 
 /// Builds the request of one attempt at `now` with several events. It belongs to no trace: its members have theirs.
-#[must_use]
-pub fn build_batch(target: &Target, events: &[Arc<Emitted>], now: Timestamp) -> Request {
+///
+/// # Errors
+/// [`BuildError`]: the transform fails on one of them.
+pub fn build_batch(target: &Target, events: &[Arc<Emitted>], now: Timestamp) -> Result<Request, BuildError> {
     let id = EventId::of_batch(events.iter().map(|emitted| &emitted.event.id));
-    seal(target, target.headers.clone(), (id, cloudevents_batch::render_all(events)), now)
+    let body = match &target.transform {
+        None => cloudevents_batch::render_all(events),
+        Some(transform) => {
+            let own =
+                events.iter().map(|emitted| transform.apply(&emitted.event).map(|own| Arc::new(Emitted::new(own))));
+            cloudevents_batch::render_all(&own.collect::<Result<Vec<_>, _>>().map_err(BuildError::Transform)?)
+        }
+    };
+    Ok(seal(target, target.headers.clone(), (id, body), now))
 }
 
 /// Identity, time and signature.

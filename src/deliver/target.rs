@@ -3,11 +3,14 @@
 use crate::deliver::error::TargetError;
 use crate::deliver::sign::message::Made;
 use crate::deliver::sign::{self, Key};
+use crate::deliver::transform::Transform;
 use crate::deliver::{auth, format, headers};
+use crate::expr::mistake::Mistake;
 use crate::model::secret::SigningSecret;
 use crate::model::subscription::{Format, Signing, Subscription};
 use crate::model::time::Timestamp;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use serde_json::Value;
 use std::time::Duration;
 use url::Url;
 
@@ -26,6 +29,7 @@ const USER_AGENT: &str = concat!("hookline/", env!("CARGO_PKG_VERSION"));
 pub struct Target {
     pub(crate) url: Url,
     pub(crate) format: Format,
+    pub(crate) transform: Option<Transform>,
     pub(crate) timeout: Duration,
     /// Every header that is the same for all events; the `webhook-*` ones hold their place, so that filling them in
     /// moves nothing.
@@ -44,6 +48,7 @@ impl Target {
         Ok(Self {
             url: subscription.url.clone(),
             format: subscription.format,
+            transform: subscription.transform.as_ref().map(transform).transpose()?,
             timeout: subscription.timeout.unwrap_or(timeout),
             headers: prepared(subscription)?,
             keys: keys(&subscription.secrets, subscription.signing)?,
@@ -60,6 +65,11 @@ impl Target {
     pub(crate) fn keys(&self, now: Timestamp) -> impl Iterator<Item = &Key> {
         self.keys.iter().filter(move |(_, expires)| expires.is_none_or(|at| at > now)).map(|(key, _)| key)
     }
+}
+
+fn transform(written: &Value) -> Result<Transform, TargetError> {
+    let told = |mistakes: Vec<Mistake>| mistakes.first().map(ToString::to_string).unwrap_or_default();
+    Transform::compile(written).map_err(|mistakes| TargetError::Transform(told(mistakes)))
 }
 
 fn prepared(subscription: &Subscription) -> Result<HeaderMap, TargetError> {

@@ -2,7 +2,7 @@
 //!
 //! Takes the rules, a record and subscriptions; changes nothing, sends nothing.
 
-use crate::decode::format::Format;
+use crate::decode::decoding::Decoding;
 use crate::decode::{self, Undecoded};
 use crate::dryrun::why_not::{WhyNot, why_not};
 use crate::map::Mapped;
@@ -98,7 +98,7 @@ pub fn explain<'s>(pipeline: &Pipeline, record: &Record, subscriptions: &'s [Sub
 /// The same for a record whose value is JSON as a decoder gives it, whatever the format of its topic.
 #[must_use]
 pub fn explain_payload<'s>(pipeline: &Pipeline, record: &Record, subscriptions: &'s [Subscription]) -> Explanation<'s> {
-    told(pipeline, pipeline.mapped_as(&Format::Json, record), subscriptions)
+    told(pipeline, pipeline.mapped_as(&Decoding::default(), record), subscriptions)
 }
 
 fn told<'s>(
@@ -143,6 +143,7 @@ fn judged(event: IntegrationEvent, subscriptions: &[Subscription]) -> Explained<
 mod tests {
     use super::*;
     use crate::map::written::Rules;
+    use crate::matching::dialect::Dialects;
     use crate::matching::filter::Filter;
     use crate::matching::index::{Candidate, Index};
     use crate::matching::pattern::Pattern;
@@ -200,7 +201,9 @@ mappings:
             url: "https://example.com/".parse().unwrap(),
             types: types.iter().map(ToString::to_string).collect(),
             filter: filter.map(Into::into),
+            filters: None,
             format: Format::CloudEvents,
+            transform: None,
             headers: Vec::new(),
             auth: None,
             signing: Signing::Standard,
@@ -230,11 +233,13 @@ mappings:
             subscription("other-type", of("m-1"), &["com.acme.paid", "org.**"], None),
             subscription("filtered", Tenant::All, &["**"], Some("event.data.total > 1000")),
             subscription("broken-filter", Tenant::All, &["**"], Some("event.data.nothing > 1000")),
+            subscription("other-region", Tenant::All, &["**"], None),
             subscription("unreadable", Tenant::All, &["com..x"], None),
             subscription("disabled", Tenant::All, &["**"], None),
         ];
-        all[7].status.state = State::Disabled;
-        all[7].status.reason = Some("the endpoint answered 410 Gone".into());
+        all[6].filters = Some(serde_json::json!([{"not": {"prefix": {"type": "com.acme."}}}]));
+        all[8].status.state = State::Disabled;
+        all[8].status.reason = Some("the endpoint answered 410 Gone".into());
         all
     }
 
@@ -279,6 +284,7 @@ mappings:
         assert_eq!(told("other-type"), "its types do not match: com.acme.paid, org.**");
         assert_eq!(told("filtered"), "its filter is false: event.data.total > 1000");
         assert!(told("broken-filter").starts_with("its filter fails: "), "{}", told("broken-filter"));
+        assert_eq!(told("other-region"), r#"its filters are false: [{"not":{"prefix":{"type":"com.acme."}}}]"#);
         assert!(told("unreadable").starts_with("it cannot be read: a segment is empty"));
         assert_eq!(told("disabled"), "it is disabled: the endpoint answered 410 Gone");
     }
@@ -291,6 +297,7 @@ mappings:
         let candidate = |subscription: &&Subscription| Candidate {
             tenant: subscription.tenant.clone(),
             patterns: Pattern::parse_list(subscription.types.iter().map(String::as_str)).unwrap(),
+            dialects: subscription.filters.as_ref().map(|list| Dialects::compile(list).unwrap()).unwrap_or_default(),
             filter: subscription.filter.as_deref().map(|text| Filter::compile(text).unwrap()),
         };
         let index = Index::build(ready.iter().map(candidate).collect());

@@ -6,7 +6,7 @@
 use crate::catalogue::published::Verdict;
 use crate::catalogue::shape::{Format, Presence, Shape};
 use crate::catalogue::written::Events;
-use crate::decode::format::Format as Decoding;
+use crate::decode::decoding::Decoding;
 use crate::dryrun::suite;
 use crate::expr::path::is_word;
 use crate::map::written::Rules;
@@ -287,7 +287,7 @@ fn tried(kinds: &[Kind<'_>], (mappings, events): (&Value, &Value), asked: &Asked
 fn made(pipeline: &Pipeline, sample: &Sample) -> Option<IntegrationEvent> {
     let record = Record { value: Some(sample.payload.to_string().into()), ..sample.record.clone() };
     let mut events = Vec::new();
-    for mapped in pipeline.mapped_as(&Decoding::Json, &record).ok()? {
+    for mapped in pipeline.mapped_as(&Decoding::default(), &record).ok()? {
         events.extend(mapped.result.ok()?);
     }
     let [event] = <[IntegrationEvent; 1]>::try_from(events).ok()?;

@@ -5,7 +5,7 @@
 
 use crate::catalogue::published::Verdict;
 use crate::catalogue::schema::Misfit;
-use crate::decode::format::Format;
+use crate::decode::decoding::Decoding;
 use crate::dryrun::diff::{self, Difference};
 use crate::dryrun::explain;
 use crate::expr::mistake::{did_you_mean, join};
@@ -129,7 +129,7 @@ fn one(pipeline: &Pipeline, test: &Test) -> Ran {
 /// What the record becomes, and what fails on it.
 fn made(pipeline: &Pipeline, test: &Test) -> (Vec<IntegrationEvent>, Vec<(Fault, OnError)>) {
     let mapped = match test.brought {
-        Brought::Payload => pipeline.mapped_as(&Format::Json, &test.record),
+        Brought::Payload => pipeline.mapped_as(&Decoding::default(), &test.record),
         Brought::Value => pipeline.mapped(&test.record),
     };
     let mapped = match mapped {
@@ -294,6 +294,7 @@ impl fmt::Display for Failure {
 mod tests {
     use super::*;
     use crate::catalogue::written::Events;
+    use crate::decode::format::Format;
     use crate::dryrun::written::Tests;
     use crate::map::mapping::TopicSelector;
     use crate::map::written::Rules;
@@ -324,7 +325,10 @@ events:
         tests.add_file(&node, &|_| unreachable!("no test names a file"), &mut problems);
         let mappings = rules.finish(&mut problems);
         assert!(problems.is_empty(), "{problems}");
-        let formats = vec![(TopicSelector::parse("shop.orders").unwrap(), Format::Text)];
+        let formats = vec![(
+            TopicSelector::parse("shop.orders").unwrap(),
+            Decoding { format: Format::Text, ..Decoding::default() },
+        )];
         let pipeline = Pipeline::new(mappings, formats, 1 << 20).publishing(events.finish(), Default::default());
         run(&pipeline, &tests.finish())
     }

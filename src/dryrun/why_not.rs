@@ -1,5 +1,6 @@
 //! Why a subscription does not get an event.
 
+use crate::matching::dialect::Dialects;
 use crate::matching::filter::Filter;
 use crate::matching::pattern::Pattern;
 use crate::model::event::IntegrationEvent;
@@ -22,6 +23,9 @@ pub enum WhyNot {
     /// None of its patterns matches the type.
     #[error("its types do not match: {}", .0.join(", "))]
     Type(Vec<String>),
+    /// One of its filters in the dialects of CloudEvents Subscriptions says no.
+    #[error("its filters are false: {0}")]
+    Filters(String),
     /// Its filter says no.
     #[error("its filter is false: {0}")]
     Filter(String),
@@ -47,11 +51,18 @@ pub fn why_not(subscription: &Subscription, event: &IntegrationEvent) -> Option<
         Ok(filter) => filter,
         Err(error) => return Some(WhyNot::Unreadable(error.to_string())),
     };
+    let dialects = match subscription.filters.as_ref().map(Dialects::compile).transpose() {
+        Ok(dialects) => dialects.unwrap_or_default(),
+        Err(mistakes) => return mistakes.first().map(|mistake| WhyNot::Unreadable(mistake.to_string())),
+    };
     if !sees(&subscription.tenant, event.tenant.as_deref()) {
         return Some(WhyNot::Tenant { sees: subscription.tenant.clone(), event: event.tenant.clone() });
     }
     if !patterns.iter().any(|pattern| pattern.matches(&event.event_type)) {
         return Some(WhyNot::Type(subscription.types.clone()));
+    }
+    if !dialects.matches(event) {
+        return subscription.filters.as_ref().map(|filters| WhyNot::Filters(filters.to_string()));
     }
     match filter?.matches(event) {
         Ok(true) => None,

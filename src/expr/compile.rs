@@ -172,6 +172,7 @@ impl Compiler<'_> {
                     "write has(payload.key); for other keys: \"key\" in payload",
                 )),
             },
+            ("hmac", _) => self.hmac(expr, call),
             (name, 2) if operator(name).is_some() => self.operate(expr, call),
             (name, 2) if order(name).is_some() => {
                 let pair = self.pair(call)?;
@@ -184,6 +185,20 @@ impl Compiler<'_> {
                 self.finished(expr, found, args)
             }
         }
+    }
+
+    /// The secret is found now, so that a wrong name is a mistake and no record can choose one.
+    fn hmac(&mut self, expr: &IdedExpr, call: &CallExpr) -> Made {
+        let usage = "write hmac(value, \"name of a secret\")";
+        let [value, name] = &call.args[..] else {
+            return Err(self.mistake(expr, format!("`hmac` takes 2 arguments, not {}", call.args.len()), usage));
+        };
+        let Expr::Literal(LiteralValue::String(name)) = &name.expr else {
+            return Err(self.mistake(name, "the name of a secret is written out", usage));
+        };
+        let secret = self.names.secrets().find(name.inner());
+        let secret = secret.map_err(|hint| self.mistake(expr, format!("unknown secret `{}`", name.inner()), hint))?;
+        Ok(Node::Hmac(Box::new(self.node(value)?), secret))
     }
 
     fn operate(&mut self, expr: &IdedExpr, call: &CallExpr) -> Made {

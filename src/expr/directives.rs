@@ -1,36 +1,62 @@
-//! What a user wrote -> a compiled template: `$copy $without $rename`, `$each $as $where $emit`, `$if $then $else`,
-//! `key?`, `${...}`. Collects all mistakes, each with its path as written.
+//! What a user wrote -> a compiled template: `$copy $without $rename`, `$merge`, `$each $as $where $emit`,
+//! `$if $then $else`, `$use $with`, `key?`, `${...}`. Collects all mistakes, each with its path as written.
 
 use crate::expr::expression::Expression;
+use crate::expr::fragments::Fragments;
 use crate::expr::mistake::{Mistake, did_you_mean};
 use crate::expr::path::{is_word, kind};
 use crate::expr::reshape::Reshape;
 use crate::expr::scope::Names;
-use crate::expr::shape::{Copied, Each, Field, If, Need, Shape};
+use crate::expr::shape::{Base, Copied, Each, Field, If, Need, Shape, Used};
 use crate::expr::text::Text;
 use serde_json::{Map, Value};
 
 /// The directives that make an object something else, each with those that go with it.
-const DIRECTIVES: &[(&str, &[&str])] =
-    &[("$copy", &["$without", "$rename"]), ("$each", &["$as", "$where", "$emit"]), ("$if", &["$then", "$else"])];
+const DIRECTIVES: &[(&str, &[&str])] = &[
+    ("$copy", &["$without", "$rename"]),
+    ("$merge", &[]),
+    ("$each", &["$as", "$where", "$emit"]),
+    ("$if", &["$then", "$else"]),
+    ("$use", &["$with"]),
+];
 /// How deep a template may be: as deep as a YAML file.
 const MAX_DEPTH: usize = 64;
+/// Parts of one template, those of the fragments in it counted as often as they are used: fragments that use each other
+/// several times would multiply without end.
+const MAX_PARTS: usize = 20_000;
 
 /// Compiles what was written; mistakes go to the list.
-#[derive(Debug, Default)]
-pub struct Directives {
+#[derive(Debug)]
+pub struct Directives<'f> {
     /// All mistakes so far.
     pub mistakes: Vec<Mistake>,
+    fragments: &'f Fragments,
+    /// The fragments that what is compiled now stands in, outermost first.
+    within: Vec<&'f str>,
     depth: usize,
+    parts: usize,
 }
 
 // === impl Directives ===
 
-impl Directives {
+impl<'f> Directives<'f> {
+    /// Nothing is compiled yet.
+    #[must_use]
+    pub fn new(fragments: &'f Fragments) -> Self {
+        Self { mistakes: Vec::new(), fragments, within: Vec::new(), depth: 0, parts: 0 }
+    }
+
     /// One node; what it gives when there are mistakes is of no use.
     pub fn shape(&mut self, written: &Value, names: &Names) -> Shape {
+        self.parts += 1;
+        if self.parts == MAX_PARTS {
+            let what = format!("the template has more than {MAX_PARTS} parts, with those of the fragments in it");
+            self.mistakes.push(Mistake::new(what, "use fewer fragments"));
+        }
         if self.depth == MAX_DEPTH {
             self.mistakes.push(Mistake::new(format!("the template is more than {MAX_DEPTH} deep"), ""));
+        }
+        if self.parts >= MAX_PARTS || self.depth == MAX_DEPTH {
             return Shape::Fixed(Value::Null);
         }
         self.depth += 1;
@@ -89,6 +115,8 @@ impl Directives {
         match heads.first() {
             Some(&"$each") => self.each(map, names),
             Some(&"$if") => self.choice(map, names),
+            Some(&"$use") => self.fragment(map, names),
+            Some(&"$merge") => self.merge(map, names),
             Some(_) => self.copy(map, names),
             None => {
                 let fields = self.fields(map, names);
@@ -96,7 +124,7 @@ impl Directives {
                     (field.need == Need::Required).then(|| Some((field.key.clone(), fixed(&field.shape)?)))?
                 };
                 let all: Option<Map<String, Value>> = fields.iter().map(same).collect();
-                all.map_or(Shape::Object(None, fields), |map| Shape::Fixed(Value::Object(map)))
+                all.map_or(Shape::Object(Base::Empty, fields), |map| Shape::Fixed(Value::Object(map)))
             }
         }
     }
@@ -157,9 +185,79 @@ impl Directives {
         self.rename(map.get("$rename"), &mut reshape);
         let fields = self.fields(map, names);
         match source {
-            Some(source) => Shape::Object(Some(Copied { source, reshape }), fields),
+            Some(source) => Shape::Object(Base::Copy(Copied { source, reshape }), fields),
             None => Shape::Fixed(Value::Null),
         }
+    }
+
+    fn merge(&mut self, map: &Map<String, Value>, names: &Names) -> Shape {
+        let fields = self.fields(map, names);
+        let Some(Value::Array(items)) = map.get("$merge") else {
+            return self
+                .wrong(Mistake::new("needs a list of objects", "write `[\"${payload}\", { a: 1 }]`").within("$merge"));
+        };
+        let shapes = items.iter().enumerate().map(|(at, item)| {
+            if matches!(item, Value::Array(_) | Value::Number(_) | Value::Bool(_)) {
+                self.complain(&format!("$merge[{at}]"), format!("needs an object, this is {}", kind(item)), "");
+            }
+            self.under(&format!("$merge[{at}]"), |inner| inner.shape(item, names))
+        });
+        let shapes = shapes.collect();
+        Shape::Object(Base::Merge(shapes), fields)
+    }
+
+    fn fragment(&mut self, map: &Map<String, Value>, names: &Names) -> Shape {
+        for key in map.keys().filter(|key| !key.starts_with('$')) {
+            let hint = "write `$merge: [{ $use: ... }, { ... }]`";
+            self.complain(key, format!("`{key}` cannot stand beside `$use`"), hint);
+        }
+        let with = self.with(map.get("$with"), names);
+        let Some(Value::String(name)) = map.get("$use") else {
+            return self.wrong(Mistake::new("needs the name of a fragment", "").within("$use"));
+        };
+        let fragments = self.fragments;
+        let Some((name, body)) = fragments.get(name) else {
+            let mistake = Mistake::new(format!("unknown fragment `{name}`"), fragments.hint(name));
+            return self.wrong(mistake.within("$use"));
+        };
+        if self.within.contains(&name) {
+            let way = [&self.within[..], &[name]].concat().join(" -> ");
+            return self.wrong(Mistake::new(format!("the fragment uses itself: {way}"), "").within("$use"));
+        }
+        let inside = with.iter().fold(fragments.names().clone(), |names, (name, _)| names.with(name));
+        self.within.push(name);
+        let before = self.mistakes.len();
+        let body = self.shape(body, &inside);
+        let own = self.mistakes.split_off(before);
+        self.mistakes.extend(own.into_iter().map(|mistake| mistake.in_fragment(name)));
+        self.within.pop();
+        Shape::Use(Box::new(Used { name: name.to_owned(), with, body }))
+    }
+
+    /// `$with`: names of the fragment, and what they stand for; that may name what can be named here.
+    fn with(&mut self, written: Option<&Value>, names: &Names) -> Vec<(String, Shape)> {
+        let pairs = match written {
+            None => return Vec::new(),
+            Some(Value::Object(pairs)) => pairs,
+            Some(other) => {
+                let what = format!("needs names and values, this is {}", kind(other));
+                self.complain("$with", what, "write `{ amount: \"${payload.total}\" }`");
+                return Vec::new();
+            }
+        };
+        let mut with = Vec::with_capacity(pairs.len());
+        for (name, value) in pairs {
+            let key = format!("$with.{name}");
+            let shape = self.under(&key, |inner| inner.shape(value, names));
+            if !is_word(name) {
+                self.complain(&key, "this is no name", "write a word of letters, digits and _");
+            } else if self.fragments.names().contains(name) {
+                self.complain(&key, format!("`{name}` has a meaning already"), "take another name");
+            } else {
+                with.push((name.clone(), shape));
+            }
+        }
+        with
     }
 
     fn without(&mut self, written: Option<&Value>, reshape: &mut Reshape) {

@@ -3,6 +3,7 @@
 
 use crate::expr::compare::{equal, find, order};
 use crate::expr::failure::{Failure, FailureKind};
+use crate::expr::functions::crypto;
 use crate::expr::functions::function::Function;
 use crate::expr::gather::{Gathered, Go};
 use crate::expr::limits::Budget;
@@ -91,6 +92,8 @@ impl<'r, 'a> Run<'r, 'a> {
                 }
                 other => Err(Failure::fault(format!("`matches` needs a string, not {}", other.kind()))),
             },
+            Node::Hmac(of, Some(secret)) => crypto::hmac(&self.eval(of)?, secret, self.budget),
+            Node::Hmac(_, None) => Err(Failure::fault("the secret of `hmac` was not read here")),
             Node::Call(function, arguments) => self.call(function, arguments),
             Node::Loop(spec) => self.go_over(spec),
             Node::Bind(spec) => self.bind(spec),

@@ -109,8 +109,11 @@ mod tests {
     use super::*;
     use crate::expr::failure::FailureKind;
     use crate::expr::limits::Limits;
+    use crate::expr::secrets::Secrets;
+    use crate::model::secret::Secret;
     use proptest::prelude::*;
     use serde_json::json;
+    use std::sync::Arc;
 
     fn payload() -> Value {
         serde_json::from_str(
@@ -123,7 +126,8 @@ mod tests {
     }
 
     fn names() -> Names {
-        Names::new(["payload", "tables"])
+        let secrets = [("partner".to_owned(), Secret::new("key"))].into();
+        Names::new(["payload", "tables"]).knowing(Secrets::Known(Arc::new(secrets)))
     }
 
     fn eval_within(source: &str, limits: &Limits) -> Result<Value, Failure> {
@@ -460,6 +464,10 @@ mod tests {
             mask("é", 9) => "é"
             sha256("abc") => "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
             sha256(b"abc") == sha256("abc") => true
+            hmac("The quick brown fox jumps over the lazy dog", "partner") => "f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8"
+            hmac(b"x", "partner") == hmac("x", "partner") => true
+            uuid5("dns", "www.example.com") => "2ed6657d-e927-568b-95e1-2665a8aea6a2"
+            uuid5("6ba7b811-9dad-11d1-80b4-00c04fd430c8", "a") == uuid5("url", "a") => true
             json.parse("{\"a\":[1,2]}").a[1] => 2
             json.string(payload.m) => "{\"b\":2,\"a\":1}"
             json.string({"p": payload.big > 1.0, "l": [1.5]}) => "{\"p\":true,\"l\":[1.5]}"
@@ -473,6 +481,8 @@ mod tests {
             r#"
             json.parse("{") => not JSON
             base64.decode("?") => not base64
+            hmac(payload.n, "partner") => `hmac`: needs a string or bytes, not an integer
+            uuid5("dnss", "a") => is no namespace
         "#,
         );
     }
@@ -538,6 +548,23 @@ mod tests {
         assert_eq!(told("1 / 0").0, "division by zero");
         assert_eq!(told("a.b{x: 1}").0, "messages are not part of the language here");
         assert_eq!(told("math.greatst(1)").1, "did you mean `math.greatest`?");
+        assert_eq!(told("hmac(payload.id, \"partnr\")").0, "unknown secret `partnr`");
+        assert_eq!(told("hmac(payload.id, \"partnr\")").1, "did you mean `partner`?");
+        assert_eq!(told("hmac(payload.id, payload.cc)").0, "the name of a secret is written out");
+        assert_eq!(told("hmac(payload.id)").0, "`hmac` takes 2 arguments, not 1");
+        assert_eq!(told("payload.id.hmac(\"partner\")").0, "`hmac` is not written like this");
+    }
+
+    #[test]
+    fn a_secret_that_nobody_read_is_taken_for_one_and_fails_when_it_is_used() {
+        let names = Names::new(["payload"]).knowing(Secrets::Unread);
+        let compiled = Expression::compile("hmac('x', 'any')", &names).unwrap();
+        let failure = compiled.eval(&Scope::new(), &mut Budget::new(&Limits::default())).unwrap_err();
+        assert_eq!(failure.what, "the secret of `hmac` was not read here");
+        let none = Expression::compile("hmac('x', 'any')", &Names::new(["payload"])).unwrap_err();
+        assert!(none.hint.starts_with("there are none here"), "{none}");
+        let known = format!("{:?}", Expression::compile("hmac('x', 'partner')", &self::names()).unwrap());
+        assert!(known.contains("Hmac") && !known.contains("key"), "{known}");
     }
 
     #[test]
@@ -699,6 +726,9 @@ mod tests {
         "payload.a.join(payload.b)",
         "[payload.a, payload.b, payload.c].sort()",
         "timestamp(payload.a) - duration('1h')",
+        "hmac(payload.a, 'partner')",
+        "uuid5(payload.a, payload.b)",
+        "uuid5('url', payload.b)",
     ];
 
     proptest! {

@@ -11,6 +11,8 @@ pub struct Mistake {
     pub what: String,
     /// What to do about it; empty when `what` says it all.
     pub hint: String,
+    /// The fragment that it stands in, when it stands in one: the path is one inside of it.
+    pub fragment: Option<String>,
 }
 
 // === impl Mistake ===
@@ -19,7 +21,7 @@ impl Mistake {
     /// A mistake about a whole string.
     #[must_use]
     pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { path: String::new(), at: None, what: what.into(), hint: hint.into() }
+        Self { path: String::new(), at: None, what: what.into(), hint: hint.into(), fragment: None }
     }
 
     /// The same mistake, `at` this character of the string.
@@ -36,10 +38,20 @@ impl Mistake {
         self
     }
 
-    /// The same mistake, one step further down: `key` is put before the path.
+    /// The same mistake, one step further down: `key` is put before the path. Where a fragment is used is not part of the
+    /// path in it.
     #[must_use]
     pub fn within(mut self, key: &str) -> Self {
-        self.path = join(key, &self.path);
+        if self.fragment.is_none() {
+            self.path = join(key, &self.path);
+        }
+        self
+    }
+
+    /// The same mistake, in the fragment `name`, unless it stands in one already.
+    #[must_use]
+    pub fn in_fragment(mut self, name: &str) -> Self {
+        self.fragment.get_or_insert_with(|| name.to_owned());
         self
     }
 }

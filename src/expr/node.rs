@@ -4,6 +4,7 @@ use crate::expr::functions::function::Function;
 use crate::expr::operators::Operator;
 use crate::expr::path::Path;
 use crate::expr::value::Cel;
+use crate::model::secret::Secret;
 use regex::Regex;
 use std::cmp::Ordering;
 
@@ -50,6 +51,8 @@ pub enum Node {
     In(Box<(Node, Node)>),
     /// `a.matches("literal")`
     Matches(Box<Node>, Regex),
+    /// `hmac(a, "name")`, with the secret of that name; none when it was not read
+    Hmac(Box<Node>, Option<Secret>),
     /// A call; the receiver of a method is its first argument.
     Call(&'static Function, Vec<Node>),
     /// A macro that goes over a list or a map.

@@ -1,11 +1,15 @@
 //! Which names an expression may use (at load), and what they stand for (per record). Values are lent, not copied.
 
 use crate::expr::mistake::did_you_mean;
+use crate::expr::secrets::Secrets;
 use serde_json::Value;
 
-/// The names an expression may use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names(Vec<String>);
+/// The names an expression may use, and the secrets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Names {
+    names: Vec<String>,
+    secrets: Secrets,
+}
 
 /// What the names stand for, for one record. A child sees its parent's names and may hide them.
 #[derive(Clone, Debug, Default)]
@@ -19,36 +23,48 @@ pub struct Scope<'a> {
 impl Names {
     /// These names and no others.
     pub fn new<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
-        Self(names.into_iter().map(Into::into).collect())
+        Self { names: names.into_iter().map(Into::into).collect(), secrets: Secrets::default() }
+    }
+
+    /// The same names, and these secrets.
+    #[must_use]
+    pub fn knowing(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// The secrets that an expression may use.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// These names and one more.
     #[must_use]
     pub fn with(&self, name: impl Into<String>) -> Self {
         let mut more = self.clone();
-        more.0.push(name.into());
+        more.names.push(name.into());
         more
     }
 
     /// Whether `name` may be used.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.0.iter().any(|known| known == name)
+        self.names.iter().any(|known| known == name)
     }
 
     /// All names, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.names.iter().map(String::as_str)
     }
 
     /// What to tell someone who wrote `unknown`: the name they may have meant, or all there are.
     #[must_use]
     pub fn hint(&self, unknown: &str) -> String {
         did_you_mean(unknown, self.iter()).unwrap_or_else(|| {
-            if self.0.is_empty() {
+            if self.names.is_empty() {
                 return "no names can be used here".to_string();
             }
-            format!("known here: {}", self.0.join(", "))
+            format!("known here: {}", self.names.join(", "))
         })
     }
 }
@@ -76,6 +92,16 @@ impl<'a> Scope<'a> {
         Scope { parent: Some(self), bound: Vec::new() }
     }
 
+    /// The scope that all others of this record come from.
+    #[must_use]
+    pub fn root(&self) -> &Scope<'a> {
+        let mut scope = self;
+        while let Some(parent) = scope.parent {
+            scope = parent;
+        }
+        scope
+    }
+
     /// What `name` stands for.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a Value> {
@@ -99,6 +125,18 @@ mod tests {
         child.bind("a", &three);
         assert_eq!((child.get("a"), child.get("b"), child.get("c")), (Some(&three), Some(&two), None));
         assert_eq!(scope.get("a"), Some(&one));
+    }
+
+    #[test]
+    fn from_the_root_nothing_that_was_bound_later_is_seen() {
+        let (one, two) = (json!(1), json!(2));
+        let mut scope = Scope::new();
+        scope.bind("a", &one);
+        let mut child = scope.child();
+        child.bind("a", &two);
+        let mut grandchild = child.child();
+        grandchild.bind("b", &two);
+        assert_eq!((grandchild.root().get("a"), grandchild.root().get("b")), (Some(&one), None));
     }
 
     #[test]

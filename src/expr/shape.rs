@@ -19,12 +19,25 @@ pub enum Shape {
     Text(Text),
     /// A list of nodes.
     List(Vec<Shape>),
-    /// An object, key by key, over a copy when there is one.
-    Object(Option<Copied>, Vec<Field>),
+    /// An object, key by key, over what was there before.
+    Object(Base, Vec<Field>),
     /// `$each`
     Each(Box<Each>),
     /// `$if`
     If(Box<If>),
+    /// `$use`
+    Use(Box<Used>),
+}
+
+/// What the keys of an object are written over.
+#[derive(Clone, Debug)]
+pub enum Base {
+    /// Nothing.
+    Empty,
+    /// `$copy`
+    Copy(Copied),
+    /// `$merge`: objects, of which the later ones win.
+    Merge(Vec<Shape>),
 }
 
 /// One key of an object.
@@ -80,6 +93,17 @@ pub struct If {
     pub otherwise: Option<Shape>,
 }
 
+/// `$use`: a fragment, with its own names.
+#[derive(Clone, Debug)]
+pub struct Used {
+    /// The fragment's name.
+    pub name: String,
+    /// `$with`: names, and what they stand for in it.
+    pub with: Vec<(String, Shape)>,
+    /// The fragment.
+    pub body: Shape,
+}
+
 type Rendered = Result<Option<Value>, Failure>;
 
 // === impl Shape ===
@@ -105,7 +129,7 @@ impl Shape {
                 }
                 Ok(Some(Value::Array(items)))
             }
-            Self::Object(copied, fields) => object(copied.as_ref(), fields, scope, budget),
+            Self::Object(base, fields) => object(base, fields, scope, budget),
             Self::Each(each) => each.render(scope, budget),
             Self::If(choice) => {
                 let holds = choice.condition.test(scope, budget).map_err(|failure| failure.within("$if"))?;
@@ -115,15 +139,22 @@ impl Shape {
                     (false, None) => Ok(None),
                 }
             }
+            Self::Use(used) => used.render(scope, budget),
         }
     }
 }
 
-fn object(copied: Option<&Copied>, fields: &[Field], scope: &Scope, budget: &mut Budget) -> Rendered {
+fn object(base: &Base, fields: &[Field], scope: &Scope, budget: &mut Budget) -> Rendered {
     budget.output(2)?;
     let mut map = Map::with_capacity(fields.len());
-    if let Some(copied) = copied {
-        copied.copy(&mut map, scope, budget).map_err(|failure| failure.within("$copy"))?;
+    match base {
+        Base::Empty => {}
+        Base::Copy(copied) => copied.copy(&mut map, scope, budget).map_err(|failure| failure.within("$copy"))?,
+        Base::Merge(shapes) => {
+            for (at, shape) in shapes.iter().enumerate() {
+                merge(shape, &mut map, scope, budget).map_err(|failure| failure.within(&format!("$merge[{at}]")))?;
+            }
+        }
     }
     for field in fields {
         match (field.shape.render(scope, budget), field.need) {
@@ -137,6 +168,35 @@ fn object(copied: Option<&Copied>, fields: &[Field], scope: &Scope, budget: &mut
         }
     }
     Ok(Some(Value::Object(map)))
+}
+
+/// Lays an object over what is there; null is nothing to lay.
+fn merge(shape: &Shape, to: &mut Map<String, Value>, scope: &Scope, budget: &mut Budget) -> Result<(), Failure> {
+    match shape.render(scope, budget)? {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::Object(from)) => {
+            to.extend(from);
+            Ok(())
+        }
+        Some(other) => Err(Failure::fault(format!("needs an object to merge, this is {}", kind(&other)))),
+    }
+}
+
+// === impl Used ===
+
+impl Used {
+    fn render(&self, scope: &Scope, budget: &mut Budget) -> Rendered {
+        budget.step(1)?;
+        let mut values = Vec::with_capacity(self.with.len());
+        for (name, shape) in &self.with {
+            let value = shape.render(scope, budget).map_err(|failure| failure.within(&format!("$with.{name}")))?;
+            values.push(value.unwrap_or_default());
+        }
+        // From the root, so that a name that hides another one outside does not hide it in the fragment.
+        let mut inner = scope.root().child();
+        self.with.iter().zip(&values).for_each(|((name, _), value)| inner.bind(name, value));
+        self.body.render(&inner, budget).map_err(|failure| failure.within(&format!("$use({})", self.name)))
+    }
 }
 
 // === impl Copied ===

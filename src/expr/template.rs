@@ -1,7 +1,8 @@
-//! A tree of JSON with texts and directives (`$copy`, `$each`, `$if`, `key?`), rendered per record to JSON.
+//! A tree of JSON with texts and directives (`$copy`, `$merge`, `$each`, `$if`, `$use`, `key?`), rendered per record to JSON.
 
 use crate::expr::directives::Directives;
 use crate::expr::failure::Failure;
+use crate::expr::fragments::Fragments;
 use crate::expr::limits::Budget;
 use crate::expr::mistake::Mistake;
 use crate::expr::scope::{Names, Scope};
@@ -17,12 +18,12 @@ pub struct Template {
 // === impl Template ===
 
 impl Template {
-    /// Compiles what was `written`, whose expressions may use `names`.
+    /// Compiles what was `written`, whose expressions may use `names` and which may use these `fragments`.
     ///
     /// # Errors
-    /// All mistakes, each with its path inside the template.
-    pub fn compile(written: &Value, names: &Names) -> Result<Self, Vec<Mistake>> {
-        let mut directives = Directives::default();
+    /// All mistakes, each with its path inside the template, or inside the fragment that it stands in.
+    pub fn compile(written: &Value, names: &Names, fragments: &Fragments) -> Result<Self, Vec<Mistake>> {
+        let mut directives = Directives::new(fragments);
         let shape = directives.shape(written, names);
         if directives.mistakes.is_empty() { Ok(Self { shape }) } else { Err(directives.mistakes) }
     }
@@ -57,13 +58,33 @@ mod tests {
         Names::new(["payload", "tables", "total"])
     }
 
+    fn fragments() -> Fragments {
+        let bodies = json!({
+            "price": {"amount": "${value}", "currency": "${payload.cc == 'NO' ? 'NOK' : 'EUR'}"},
+            "twice": [{"$use": "price", "$with": {"value": "${a}"}}, {"$use": "price", "$with": {"value": "${b}"}}],
+            "itself": {"x": {"$use": "other"}},
+            "other": [{"$use": "itself"}],
+            "broken": {"x": {"y": "${payload.id +}", "z": "${total}"}},
+            "b0": "${payload.id}",
+            "b1": [{"$use": "b0"}, {"$use": "b0"}, {"$use": "b0"}, {"$use": "b0"}, {"$use": "b0"}, {"$use": "b0"}],
+            "b2": [{"$use": "b1"}, {"$use": "b1"}, {"$use": "b1"}, {"$use": "b1"}, {"$use": "b1"}, {"$use": "b1"}],
+            "b3": [{"$use": "b2"}, {"$use": "b2"}, {"$use": "b2"}, {"$use": "b2"}, {"$use": "b2"}, {"$use": "b2"}],
+            "b4": [{"$use": "b3"}, {"$use": "b3"}, {"$use": "b3"}, {"$use": "b3"}, {"$use": "b3"}, {"$use": "b3"}],
+            "b5": [{"$use": "b4"}, {"$use": "b4"}, {"$use": "b4"}, {"$use": "b4"}, {"$use": "b4"}, {"$use": "b4"}],
+            "b6": [{"$use": "b5"}, {"$use": "b5"}, {"$use": "b5"}, {"$use": "b5"}, {"$use": "b5"}, {"$use": "b5"}],
+        });
+        let Value::Object(bodies) = bodies else { unreachable!() };
+        Fragments::new(Names::new(["payload", "tables"]), bodies.into_iter().collect())
+    }
+
     fn render_within(written: &Value, limits: &Limits) -> Result<Value, Failure> {
         let (payload, tables, total) = (payload(), json!({"country": {"NO": "Norway"}}), json!(19));
         let mut scope = Scope::new();
         scope.bind("payload", &payload);
         scope.bind("tables", &tables);
         scope.bind("total", &total);
-        let template = Template::compile(written, &names()).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        let template =
+            Template::compile(written, &names(), &fragments()).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
         template.render(&scope, &mut Budget::new(limits))
     }
 
@@ -73,7 +94,7 @@ mod tests {
 
     /// Path, what, hint of each mistake.
     fn mistakes(written: Value) -> Vec<(String, String, String)> {
-        let mistakes = Template::compile(&written, &names()).expect_err("a mistake");
+        let mistakes = Template::compile(&written, &names(), &fragments()).expect_err("a mistake");
         mistakes.into_iter().map(|mistake| (mistake.path, mistake.what, mistake.hint)).collect()
     }
 
@@ -159,6 +180,66 @@ mod tests {
     }
 
     #[test]
+    fn of_merged_objects_the_later_wins_and_own_keys_win_over_all() {
+        let written = json!({
+            "$merge": ["${payload.ship}", {"to": "Bergen", "via": "sea"}, "${payload.?gone}", {"$if": false, "$then": {"to": "x"}},
+                {"$copy": "${payload.customer.address}", "$without": ["zip"]}, "${payload.none}"],
+            "via": "air", "note?": "${payload.note}",
+        });
+        assert_eq!(render(written).unwrap(), json!({"to": "Bergen", "via": "air", "city": "Oslo"}));
+        assert_eq!(render(json!({"$merge": []})).unwrap(), json!({}));
+        let failure = render(json!({"a": {"$merge": [{}, "${payload.id}"]}})).unwrap_err();
+        assert_eq!(
+            (failure.field.as_str(), failure.what.as_str()),
+            ("a.$merge[1]", "needs an object to merge, this is a string")
+        );
+        assert!(render(json!({"$merge": ["${payload.gone}"]})).unwrap_err().missing);
+    }
+
+    #[test]
+    fn a_fragment_sees_the_record_and_what_it_is_given_and_nothing_else() {
+        let written = json!({
+            "total": {"$use": "price", "$with": {"value": "${total}"}},
+            "lines": {"$each": "${payload.lines}", "$as": "payload", "$emit": {"$use": "price", "$with": {"value": "${payload.price}"}}},
+            "both": {"$use": "twice", "$with": {"a": 1, "b": {"$if": false, "$then": 1}}},
+        });
+        let wanted = json!({
+            "total": {"amount": 19, "currency": "NOK"},
+            "lines": [{"amount": 9.50, "currency": "NOK"}, {"amount": 1, "currency": "NOK"}],
+            "both": [{"amount": 1, "currency": "NOK"}, {"amount": null, "currency": "NOK"}],
+        });
+        assert_eq!(
+            render(written).unwrap().to_string(),
+            wanted.to_string().replace("9.5}", "9.50}").replace("9.5,", "9.50,")
+        );
+        let failure = render(json!({"a": {"$use": "price", "$with": {"value": "${payload.gone}"}}})).unwrap_err();
+        assert_eq!(failure.field, "a.$with.value");
+        let failure = render(json!({"a": {"$use": "price", "$with": {"value": "${payload.lines}"}}})).unwrap();
+        assert!(failure["a"]["amount"].is_array());
+    }
+
+    #[test]
+    fn a_mistake_in_a_fragment_is_told_there_and_not_where_it_is_used() {
+        let compiled = Template::compile(&json!({"a": {"$use": "broken"}}), &names(), &fragments());
+        let found: Vec<_> = compiled.unwrap_err().into_iter().map(|m| (m.fragment.unwrap(), m.path, m.what)).collect();
+        let wanted = [
+            ("broken".into(), "x.y".into(), "the expression ends too early".into()),
+            ("broken".into(), "x.z".into(), "unknown name `total`".into()),
+        ];
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn fragments_that_use_themselves_or_multiply_without_end_are_a_mistake() {
+        let compiled = Template::compile(&json!({"$use": "itself"}), &names(), &fragments()).unwrap_err();
+        assert_eq!(compiled[0].what, "the fragment uses itself: itself -> other -> itself");
+        assert_eq!(compiled[0].fragment.as_deref(), Some("other"));
+        let compiled = Template::compile(&json!({"$use": "b6"}), &names(), &fragments()).unwrap_err();
+        assert!(compiled[0].what.starts_with("the template has more than 20000 parts"), "{compiled:?}");
+        assert!(Template::compile(&json!({"$use": "b4"}), &names(), &fragments()).is_ok());
+    }
+
+    #[test]
     fn two_dollars_begin_a_plain_key() {
         assert_eq!(render(json!({"$$ref": "${payload.id}", "$$copy": 1})).unwrap(), json!({"$ref": "o-1", "$copy": 1}));
     }
@@ -201,6 +282,11 @@ mod tests {
             "${payload.id}": 1,
             "h": {"$each": "x ${payload.lines}", "$emit": 1},
             "i": {"j": 1, "j?": 2},
+            "k": {"$use": "prise"},
+            "l": {"$use": "price", "$with": {"payload": 1, "a b": 2}, "m": 3},
+            "n": {"$merge": {"a": 1}},
+            "o": {"$merge": [1]},
+            "p": {"$use": 5, "$with": []},
         });
         let found = mistakes(written);
         let wanted = [
@@ -218,6 +304,15 @@ mod tests {
             ("${payload.id}", "a key cannot hold an expression", "write the key as plain text"),
             ("h.$each", "this is text, not an expression", "write one `${...}` and nothing around it"),
             ("i.j?", "the key `j` is given twice", ""),
+            ("k.$use", "unknown fragment `prise`", "did you mean `price`?"),
+            ("l.m", "`m` cannot stand beside `$use`", "write `$merge: [{ $use: ... }, { ... }]`"),
+            ("l.$with.payload", "`payload` has a meaning already", "take another name"),
+            ("l.$with.a b", "this is no name", "write a word of letters, digits and _"),
+            ("amount", "unknown name `value`", "known here: payload, tables"),
+            ("n.$merge", "needs a list of objects", "write `[\"${payload}\", { a: 1 }]`"),
+            ("o.$merge[0]", "needs an object, this is a number", ""),
+            ("p.$with", "needs names and values, this is a list", "write `{ amount: \"${payload.total}\" }`"),
+            ("p.$use", "needs the name of a fragment", ""),
         ];
         for (path, what, hint) in wanted {
             assert!(found.contains(&(path.into(), what.into(), hint.into())), "{path}: {what}\n{found:#?}");
@@ -280,7 +375,10 @@ mod tests {
             Just("$emit".to_string()),
             Just("$if".to_string()),
             Just("$then".to_string()),
-            Just("$else".to_string())
+            Just("$else".to_string()),
+            Just("$merge".to_string()),
+            Just("$use".to_string()),
+            Just("$with".to_string())
         ];
         leaf.prop_recursive(5, 40, 5, move |inner| {
             prop_oneof![
@@ -290,6 +388,8 @@ mod tests {
                 inner.clone().prop_map(|emit| json!({"$each": "${payload.a}", "$emit": emit})),
                 (inner.clone(), inner.clone())
                     .prop_map(|(a, b)| json!({"$if": "${payload.?a.hasValue()}", "$then": a, "$else": b})),
+                (inner.clone(), inner.clone()).prop_map(|(a, b)| json!({"$merge": [a, b, "${payload.?b}"]})),
+                inner.clone().prop_map(|given| json!({"$use": "twice", "$with": {"a": given}})),
                 inner.prop_map(|own| json!({"$copy": "${payload.b}", "$without": ["a"], "c?": own})),
             ]
         })
@@ -314,7 +414,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_template_over_any_json_gives_a_bounded_value_or_a_reason(written in any_template(), payload in any_json()) {
-            match Template::compile(&written, &Names::new(["payload"])) {
+            let body = json!([{"$copy": "${payload}"}, "${a}", "${a}"]);
+            let twice = Fragments::new(Names::new(["payload"]), [("twice".to_owned(), body)].into());
+            match Template::compile(&written, &Names::new(["payload"]), &twice) {
                 Err(mistakes) => prop_assert!(mistakes.iter().all(|mistake| !mistake.what.is_empty())),
                 Ok(template) => {
                     let mut scope = Scope::new();

@@ -100,8 +100,10 @@ impl Lane {
         let retry = &self.settings.retry;
         let scheduled = backoff::wait(retry, attempts, (turn.dice)());
         match verdict::judge(outcome, scheduled, turn.now.since(first), retry.max_age) {
-            // Fewer events together may well be small enough: each goes alone next.
-            Verdict::Dead(DeadReason::Refused) if many > 1 => Verdict::Again { after: scheduled, slow_lane: None },
+            // Fewer events together may well be small enough, or one of them alone is what cannot be sent: each goes alone next.
+            Verdict::Dead(DeadReason::Refused | DeadReason::TransformFailed) if many > 1 => {
+                Verdict::Again { after: scheduled, slow_lane: None }
+            }
             verdict => verdict,
         }
     }
@@ -266,7 +268,9 @@ fn health(outcome: &Outcome, many: usize) -> Health {
             413 | 415 if many == 1 => Health::Unknown,
             _ => Health::Bad,
         },
-        Outcome::Failed { cause: FailureCause::CutOff | FailureCause::TooLarge, .. } => Health::Unknown,
+        Outcome::Failed { cause: FailureCause::CutOff | FailureCause::TooLarge | FailureCause::Transform, .. } => {
+            Health::Unknown
+        }
         Outcome::Failed { .. } => Health::Bad,
     }
 }

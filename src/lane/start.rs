@@ -258,6 +258,7 @@ mod tests {
     use crate::lane::world::log::{at, settings, status};
     use crate::lane::world::solo::Solo;
     use crate::model::outcome::RetryAfter::{Absent, Seconds};
+    use crate::model::outcome::{FailureCause, Outcome};
     use crate::model::subscription::Ordering;
     use std::time::Duration;
 
@@ -406,6 +407,23 @@ mod tests {
         assert_eq!((solo.lane.counts().rows, solo.settled.len()), (3, 3));
         solo.wait(2_500);
         assert!(solo.starts().iter().all(|(_, offsets)| offsets.len() == 1));
+    }
+
+    #[test]
+    fn what_a_transform_fails_on_is_dead_alone_and_takes_none_of_its_batch_along() {
+        let fails = || Outcome::Failed { cause: FailureCause::Transform, detail: String::new() };
+        let mut solo = Solo::new(batching(0));
+        (0..3).for_each(|offset| solo.offer(offset, &[0]));
+        let (attempt, _) = solo.starts()[0].clone();
+        solo.finish(attempt, fails());
+        solo.flush();
+        solo.wait(2_500);
+        let alone = solo.starts();
+        assert_eq!((alone.len(), solo.lane.counts().rows), (3, 3));
+        solo.finish(alone[0].0, fails());
+        alone[1..].iter().for_each(|(attempt, _)| solo.finish(*attempt, status(200, Absent)));
+        solo.flush();
+        assert_eq!(solo.lane.counts().rows, 0, "the one is dead at once, the others are accepted");
     }
 
     #[test]

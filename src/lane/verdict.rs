@@ -51,6 +51,8 @@ pub fn judge(outcome: &Outcome, scheduled: Duration, age: Duration, max_age: Dur
             FailureCause::CutOff => Verdict::Again { after: scheduled, slow_lane: None },
             // The same event cannot become smaller.
             FailureCause::TooLarge => Verdict::Dead(DeadReason::Refused),
+            // Nor does a pure function of it give anything else the next time.
+            FailureCause::Transform => Verdict::Dead(DeadReason::TransformFailed),
             FailureCause::Dns
             | FailureCause::Connect
             | FailureCause::Tls
@@ -124,6 +126,7 @@ mod tests {
             let expected = match cause {
                 FailureCause::CutOff => Verdict::Again { after: WAIT, slow_lane: None },
                 FailureCause::TooLarge => Verdict::Dead(DeadReason::Refused),
+                FailureCause::Transform => Verdict::Dead(DeadReason::TransformFailed),
                 _ => expired,
             };
             assert_eq!(old(&failed(cause)), expected, "{}", cause.as_str());
@@ -137,7 +140,8 @@ mod tests {
 
     #[test]
     fn no_answer_at_all_is_tried_again() {
-        for cause in FailureCause::ALL.into_iter().filter(|cause| *cause != FailureCause::TooLarge) {
+        let ours = [FailureCause::TooLarge, FailureCause::Transform];
+        for cause in FailureCause::ALL.into_iter().filter(|cause| !ours.contains(cause)) {
             let verdict = judge(&failed(cause), WAIT, Duration::ZERO, DAY);
             assert_eq!(verdict, Verdict::Again { after: WAIT, slow_lane: None }, "{}", cause.as_str());
         }

@@ -1,13 +1,14 @@
 //! What a user wrote becomes expressions, texts and templates; mistakes become problems at their places.
 
 use crate::expr::expression::Expression;
+use crate::expr::fragments::Fragments;
 use crate::expr::mistake::{Mistake, join};
 use crate::expr::scope::Names;
 use crate::expr::template::Template;
 use crate::expr::text::Text;
+use crate::map::library::Library;
 use crate::map::mapping::Attribute;
-use crate::map::surroundings::NAMES;
-use crate::model::problem::Problems;
+use crate::model::problem::{Problem, Problems};
 use crate::yaml::fields::Field;
 use serde_json::Value;
 
@@ -17,12 +18,19 @@ pub(crate) struct Compiler<'p> {
     record: Names,
     /// Those, and what differs between the items of `each`; the same where there is no `each`.
     item: Names,
+    shared: &'p Shared,
     /// All mistakes.
     pub(crate) problems: &'p mut Problems,
 }
 
-/// Names and functions that the documentation promises and a later version brings.
-const LATER: [&str; 2] = ["`ce`", "`hmac`"];
+/// What all mappings share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The fragments, and with them the names that every mapping may use.
+    pub(crate) fragments: Fragments,
+    /// Where they stand.
+    pub(crate) library: Library,
+}
 
 /// How often an expression runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +45,10 @@ pub(crate) enum Reach {
 
 impl<'p> Compiler<'p> {
     /// The names of every mapping; `each` adds `item` and `index`.
-    pub(crate) fn new(each: Option<&Field<'_>>, problems: &'p mut Problems) -> Self {
-        let record = Names::new(NAMES);
+    pub(crate) fn new(each: Option<&Field<'_>>, shared: &'p Shared, problems: &'p mut Problems) -> Self {
+        let record = shared.fragments.names().clone();
         let item = if each.is_some() { record.with("item").with("index") } else { record.clone() };
-        Self { record, item, problems }
+        Self { record, item, shared, problems }
     }
 
     /// Lets what follows use `name` where `reach` allows.
@@ -104,7 +112,7 @@ impl<'p> Compiler<'p> {
 
     /// A template.
     pub(crate) fn template(&mut self, field: &Field<'_>) -> Option<Template> {
-        match Template::compile(&field.node.to_json(), &self.item) {
+        match Template::compile(&field.node.to_json(), &self.item, &self.shared.fragments) {
             Ok(template) => Some(template),
             Err(mistakes) => {
                 mistakes.into_iter().for_each(|mistake| self.tell(field, mistake));
@@ -135,15 +143,18 @@ impl<'p> Compiler<'p> {
     }
 
     fn tell(&mut self, field: &Field<'_>, mistake: Mistake) {
-        let node = field.node.nearest(&mistake.path);
-        let path = join(&field.path, &mistake.path);
+        let fragment = mistake.fragment.as_deref().and_then(|name| self.shared.library.get(name));
+        let (top, path) = fragment.map_or((field.node, &field.path), |fragment| (&fragment.node, &fragment.path));
+        let (node, path) = (top.nearest(&mistake.path), join(path, &mistake.path));
         let what = match mistake.at {
             Some(at) => format!("{} (at character {})", mistake.what, at + 1),
             None => mistake.what.clone(),
         };
-        let later = LATER.iter().any(|name| mistake.what.starts_with("unknown ") && mistake.what.ends_with(name));
-        let hint = if later { "It is not yet available in this version".to_owned() } else { sentence(&mistake.hint) };
-        self.problems.add(&node.place, path, what, hint);
+        let problem = Problem { place: node.place.clone(), path, what, hint: sentence(&mistake.hint) };
+        // A mistake in a fragment is told once, however often the fragment is used.
+        if fragment.is_none() || !self.problems.0.contains(&problem) {
+            self.problems.0.push(problem);
+        }
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) struct Emit {
     pub(crate) time: Option<Text>,
     pub(crate) tenant: Option<Text>,
     pub(crate) key: Option<Text>,
+    pub(crate) extensions: Vec<(Arc<str>, Text)>,
     pub(crate) data: Option<Template>,
 }
 

@@ -1,17 +1,19 @@
 //! Domain event to integration events.
 //!
-//! Takes a decoded record, gives for each mapping of its topic the events it becomes or the fault that tells why
-//! not. Pure: the same record gives the same events with the same ids. Knows no subscription, and not what becomes
+//! Takes the domain events of a record, gives for each mapping of its topic the events they become or the fault that tells
+//! why not. Pure: the same record gives the same events with the same ids. Knows no subscription, and not what becomes
 //! of a fault.
 
 mod attribute;
 mod compile;
+mod csv;
 pub mod difference;
 pub mod error;
+mod library;
 pub mod mapping;
 mod run;
 mod surroundings;
-mod tables;
+pub mod tables;
 mod trace;
 pub mod written;
 
@@ -66,20 +68,19 @@ impl Mappings {
         Self { mappings, tables, topics, by_name, by_pattern }
     }
 
-    /// What each mapping of the record's topic makes of it, in the order of the mappings.
+    /// What each mapping of `topic` makes of the domain events of one of its records, in the order of the mappings. A mapping
+    /// that fails on one of them fails on the record.
     #[must_use]
-    pub fn map(&self, event: &DomainEvent<'_>) -> Vec<Mapped> {
-        let around = Surroundings::new(event, &self.tables);
-        let mut ord = 0;
-        let mapped = |mapping: &Mapping| {
-            let mut result = run::run(mapping, &around);
-            for event in result.iter_mut().flatten() {
-                event.ord = ord;
-                ord += 1;
-            }
-            Mapped { mapping: Arc::clone(&mapping.name), result, on_error: mapping.on_error }
+    pub fn map(&self, topic: &str, events: &[DomainEvent<'_>]) -> Vec<Mapped> {
+        let around: Vec<_> = events.iter().map(|event| Surroundings::new(event, &self.tables)).collect();
+        let mapped = |mapping: &Mapping| Mapped {
+            mapping: Arc::clone(&mapping.name),
+            result: run::run(mapping, &around),
+            on_error: mapping.on_error,
         };
-        self.of_topic(&event.record.origin.topic).map(mapped).collect()
+        let mut mapped: Vec<Mapped> = self.of_topic(topic).map(mapped).collect();
+        number(&mut mapped);
+        mapped
     }
 
     /// What selects the topics that are read, as often as it is written.
@@ -120,13 +121,21 @@ impl Mappings {
     }
 }
 
+/// Gives each event of a record its position: what came first in the record stays first, then the mappings count. They come
+/// with the number of their domain event in its place.
+fn number(mapped: &mut [Mapped]) {
+    let mut events: Vec<_> = mapped.iter_mut().flat_map(|mapped| mapped.result.iter_mut().flatten()).collect();
+    events.sort_by_key(|event| event.ord);
+    (0..).zip(events).for_each(|(ord, event)| event.ord = ord);
+}
+
 // === impl Rules ===
 
 impl Rules {
     /// Ends the reading of files. With problems the mappings are those that have none; they must not run.
     pub fn finish(self, problems: &mut Problems) -> Mappings {
-        self.unique(problems);
-        Mappings::new(self.mappings, self.tables.into_value())
+        let (mappings, tables) = self.compile(problems);
+        Mappings::new(mappings, tables)
     }
 }
 
@@ -164,7 +173,7 @@ mod tests {
     }
 
     fn map(mappings: &Mappings, record: &Record, payload: &str) -> Vec<Mapped> {
-        mappings.map(&DomainEvent { record, payload: serde_json::from_str(payload).unwrap() })
+        mappings.map(&record.origin.topic, &[DomainEvent::plain(record, serde_json::from_str(payload).unwrap())])
     }
 
     /// What one mapping of `shop.orders` with these `fields` makes of `payload`.
@@ -268,6 +277,59 @@ mappings:
         let event = one(emit, r#"{"t": "x", "s": 5, "n": null, "k": 7}"#).unwrap().remove(0);
         assert_eq!((&*event.event_type, &*event.source), ("com.x", "/shops/5"));
         assert_eq!((event.subject, event.tenant, event.key.as_deref()), (None, None, Some("7")));
+    }
+
+    #[test]
+    fn ce_3_extensions_are_computed_checked_and_left_out_when_null() {
+        let emit = "emit: { type: t, extensions: { region: eu, priority: '${payload.p}', vip: '${payload.v}', none: '${payload.n}' } }";
+        let event = one(emit, r#"{"p": 5, "v": true, "n": null}"#).unwrap().remove(0);
+        let told: Vec<_> = event.extensions.iter().map(|(name, value)| (&**name, value.clone())).collect();
+        assert_eq!(told, [("region", json!("eu")), ("priority", json!(5)), ("vip", json!(true))]);
+        let fault = one(emit, r#"{"p": 1.5, "v": true, "n": null}"#).unwrap_err();
+        assert_eq!((fault.reason, fault.field.as_deref()), (FaultReason::Event, Some("emit.extensions.priority")));
+    }
+
+    #[test]
+    fn ce_and_a_decoded_key_are_in_scope_and_the_key_orders_by_its_text() {
+        let mappings =
+            mappings(&["mappings: [{ name: a, from: shop.orders, emit: { type: t, data: '${[ce, key]}' } }]"]);
+        let plain = map(&mappings, &record(), "1").remove(0).result.unwrap().remove(0);
+        assert_eq!((plain.data, plain.key.as_deref()), (json!([null, "o-1"]), Some("o-1")));
+        let record = record();
+        let event = |key: Value| DomainEvent {
+            ce: json!({"id": "7"}),
+            key: Some(key),
+            ..DomainEvent::plain(&record, Value::Null)
+        };
+        let keys = [
+            (json!({"id": 1}), Some(r#"{"id":1}"#)),
+            (json!("o-2"), Some("o-2")),
+            (json!(7), Some("7")),
+            (json!(null), None),
+        ];
+        for (key, wanted) in keys {
+            let made = mappings.map("shop.orders", &[event(key.clone())]).remove(0).result.unwrap().remove(0);
+            assert_eq!((made.data, made.key.as_deref()), (json!([{"id": "7"}, key]), wanted));
+        }
+    }
+
+    #[test]
+    fn a_batch_has_one_budget_and_one_bound_of_events_and_fails_as_one() {
+        let record = record();
+        let members = |count: u32, payload: &Value| -> Vec<_> {
+            (0..count).map(|member| DomainEvent { member, ..DomainEvent::plain(&record, payload.clone()) }).collect()
+        };
+        let fault = |fields: &str, events: &[DomainEvent<'_>]| {
+            let mappings = mappings(&[&format!("mappings: [{{ name: a, from: shop.orders, {fields} }}]")]);
+            mappings.map("shop.orders", events).remove(0).result.unwrap_err()
+        };
+        let costly = "when: 'lists.range(9999).all(x, x >= 0)', emit: { type: t }";
+        assert_eq!(fault(costly, &members(200, &json!(1))).reason, FaultReason::Limit);
+        let many = fault("each: payload, emit: { type: t }", &members(101, &json!(vec![0; 100])));
+        assert_eq!((many.reason, many.field.as_deref()), (FaultReason::Limit, Some("emit")));
+        let mut events = members(3, &json!({"x": 1}));
+        events[1].payload = json!({});
+        assert_eq!(fault("emit: { type: t, data: '${payload.x}' }", &events).reason, FaultReason::Map);
     }
 
     #[test]
@@ -419,8 +481,8 @@ mappings:
                 map.insert("type".to_owned(), json!("OrderPlaced"));
             }
             let record = record();
-            let event = DomainEvent { record: &record, payload };
-            let (first, second) = (MAPPINGS.map(&event), MAPPINGS.map(&event));
+            let events = [DomainEvent::plain(&record, payload)];
+            let (first, second) = (MAPPINGS.map("shop.orders", &events), MAPPINGS.map("shop.orders", &events));
             for (first, second) in first.iter().zip(&second) {
                 prop_assert_eq!(&first.result, &second.result);
             }

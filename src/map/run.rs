@@ -19,23 +19,25 @@ use serde_json::Value;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-/// The most items of one `each`; what is longer is no list of things to announce.
+/// The most items of one `each`, and events that a mapping makes of one record; what is longer is no list of things to announce.
 pub(crate) const MAX_ITEMS: usize = 10_000;
 
-/// One record passing through one mapping.
+/// One domain event passing through one mapping.
 struct Run<'r> {
     mapping: &'r Mapping,
     around: &'r Surroundings<'r>,
-    budget: Budget,
-    events: Vec<IntegrationEvent>,
+    budget: &'r mut Budget,
+    events: &'r mut Vec<IntegrationEvent>,
 }
 
-/// The events that a mapping makes, their `ord` counted from 0; none when `when` says no.
-pub(crate) fn run(mapping: &Mapping, around: &Surroundings<'_>) -> Result<Vec<IntegrationEvent>, Fault> {
+/// The events that a mapping makes of the domain events of a record, those in place of their `ord`; none when `when` says no.
+pub(crate) fn run(mapping: &Mapping, record: &[Surroundings<'_>]) -> Result<Vec<IntegrationEvent>, Fault> {
     // A budget of its own: what one mapping spends does not fail the next one.
-    let mut run = Run { mapping, around, budget: Budget::new(&Limits::default()), events: Vec::new() };
-    run.record()?;
-    Ok(run.events)
+    let (mut budget, mut events) = (Budget::new(&Limits::default()), Vec::new());
+    for around in record {
+        Run { mapping, around, budget: &mut budget, events: &mut events }.record()?;
+    }
+    Ok(events)
 }
 
 // === impl Run ===
@@ -61,7 +63,7 @@ impl Run<'_> {
 
     fn items(&mut self, each: &Each, scope: &Scope<'_>) -> Result<Vec<Value>, Fault> {
         let name = &self.mapping.name;
-        match each.list.eval(scope, &mut self.budget).map_err(|failure| error::failed(name, "each", failure))? {
+        match each.list.eval(scope, self.budget).map_err(|failure| error::failed(name, "each", failure))? {
             Value::Array(items) if items.len() <= MAX_ITEMS => Ok(items),
             Value::Array(items) => {
                 let what = format!("the list has {} items, and {MAX_ITEMS} are the most", items.len());
@@ -89,12 +91,12 @@ impl Run<'_> {
 
     fn test(&mut self, when: Option<&Expression>, scope: &Scope<'_>) -> Result<bool, Fault> {
         let Some(when) = when else { return Ok(true) };
-        when.test(scope, &mut self.budget).map_err(|failure| error::failed(&self.mapping.name, "when", failure))
+        when.test(scope, self.budget).map_err(|failure| error::failed(&self.mapping.name, "when", failure))
     }
 
     fn bind<'s>(&mut self, lets: &'s [Let], slots: &'s [OnceCell<Value>], scope: &mut Scope<'s>) -> Result<(), Fault> {
         for (Let { name, value }, slot) in lets.iter().zip(slots) {
-            let value = value.eval(scope, &mut self.budget);
+            let value = value.eval(scope, self.budget);
             let value = value.map_err(|f| error::failed(&self.mapping.name, &format!("let.{name}"), f))?;
             scope.bind(name, slot.get_or_init(|| value));
         }
@@ -103,6 +105,11 @@ impl Run<'_> {
 
     fn emit(&mut self, index: u32, scope: &Scope<'_>) -> Result<(), Fault> {
         let emit = &self.mapping.emit;
+        if self.events.len() >= MAX_ITEMS {
+            let what = format!("more than {MAX_ITEMS} events of one record");
+            return Err(error::failed(&self.mapping.name, "emit", Failure::limit(what)));
+        }
+        let member = self.around.event.member;
         let origin = &self.around.event.record.origin;
         let time = self.value(emit.time.as_ref(), scope, ("emit.time", |value| attribute::time(&value)))?;
         let name: Check<Option<String>> = attribute::name;
@@ -111,10 +118,10 @@ impl Run<'_> {
             key => self.value(key.as_ref(), scope, ("emit.key", name))?.flatten(),
         };
         let event = IntegrationEvent {
-            id: EventId::derive(origin, &self.mapping.name, index),
+            id: EventId::derive(origin, &self.mapping.name, member * MAX_ITEMS as u32 + index),
             origin: origin.clone(),
             mapping: Arc::clone(&self.mapping.name),
-            ord: u32::try_from(self.events.len()).expect("there are at most MAX_ITEMS events"),
+            ord: member,
             source: match &emit.source {
                 None => self.around.own_source(),
                 Some(source) => self.attribute(source, scope, ("emit.source", attribute::source))?,
@@ -125,16 +132,28 @@ impl Run<'_> {
             tenant: self.value(emit.tenant.as_ref(), scope, ("emit.tenant", name))?.flatten(),
             key,
             traceparent: self.around.traceparent(),
+            extensions: self.extensions(scope)?,
             data: match &emit.data {
                 None => Value::Null,
                 Some(data) => {
-                    let data = data.render(scope, &mut self.budget);
+                    let data = data.render(scope, self.budget);
                     data.map_err(|failure| error::failed(&self.mapping.name, "emit.data", failure))?
                 }
             },
         };
         self.events.push(event);
         Ok(())
+    }
+
+    fn extensions(&mut self, scope: &Scope<'_>) -> Result<Vec<(Arc<str>, Value)>, Fault> {
+        let mapping = self.mapping;
+        let mut extensions = Vec::with_capacity(mapping.emit.extensions.len());
+        for (name, text) in &mapping.emit.extensions {
+            let field = format!("emit.extensions.{name}");
+            let value = self.value(Some(text), scope, (&field, attribute::extension))?;
+            extensions.extend(value.flatten().map(|value| (Arc::clone(name), value)));
+        }
+        Ok(extensions)
     }
 
     fn attribute(
@@ -160,7 +179,7 @@ impl Run<'_> {
     ) -> Result<Option<T>, Fault> {
         let Some(text) = text else { return Ok(None) };
         let name = &self.mapping.name;
-        let value = text.value(scope, &mut self.budget).map_err(|failure| error::failed(name, field, failure))?;
+        let value = text.value(scope, self.budget).map_err(|failure| error::failed(name, field, failure))?;
         check(value).map(Some).map_err(|detail| Fault {
             reason: FaultReason::Event,
             mapping: Some(name.to_string()),

@@ -4,6 +4,7 @@ use crate::expr::scope::Scope;
 use crate::map::trace;
 use crate::model::event::DomainEvent;
 use crate::model::record::Record;
+use crate::yaml::node::{Data, Node};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
@@ -11,7 +12,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 /// The names that every expression of a mapping may use.
-pub(crate) const NAMES: [&str; 5] = ["payload", "key", "headers", "record", "tables"];
+pub(crate) const NAMES: [&str; 6] = ["payload", "key", "headers", "record", "ce", "tables"];
 
 /// Which of the names a mapping uses; what it does not use is not made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +44,16 @@ impl Uses {
         self.headers |= text.contains("headers");
         self.record |= text.contains("record");
     }
+
+    /// Adds what the texts of a part of the mapping may use.
+    pub(crate) fn add_all(&mut self, node: &Node) {
+        match &node.data {
+            Data::String(text) => self.add(text),
+            Data::List(nodes) => nodes.iter().for_each(|node| self.add_all(node)),
+            Data::Map(entries) => entries.iter().for_each(|entry| self.add_all(&entry.value)),
+            Data::Null | Data::Bool(_) | Data::Number(_) => {}
+        }
+    }
 }
 
 // === impl Surroundings ===
@@ -63,12 +74,14 @@ impl<'e> Surroundings<'e> {
 
     /// What a mapping with these uses sees.
     pub(crate) fn scope(&self, uses: Uses) -> Scope<'_> {
-        let record = self.event.record;
+        let (record, decoded) = (self.event.record, self.event.key.as_ref());
         let mut scope = Scope::new();
         scope.bind("payload", &self.event.payload);
+        scope.bind("ce", &self.event.ce);
         scope.bind("tables", self.tables);
         if uses.key {
-            scope.bind("key", self.key.get_or_init(|| record.key.as_deref().map_or(Value::Null, text)));
+            let key = || record.key.as_deref().map_or(Value::Null, text);
+            scope.bind("key", decoded.unwrap_or_else(|| self.key.get_or_init(key)));
         }
         if uses.headers {
             scope.bind("headers", self.headers.get_or_init(|| headers(record)));
@@ -79,8 +92,15 @@ impl<'e> Surroundings<'e> {
         scope
     }
 
-    /// The ordering key of an event whose mapping names none: the record's own, when it is text.
+    /// The ordering key of an event whose mapping names none: the record's own, when it is text; of one that was decoded its
+    /// text in JSON.
     pub(crate) fn own_key(&self) -> Option<String> {
+        match &self.event.key {
+            None => {}
+            Some(Value::Null) => return None,
+            Some(Value::String(key)) => return Some(key.clone()).filter(|key| !key.is_empty()),
+            Some(key) => return Some(key.to_string()),
+        }
         let key = self.event.record.key.as_deref()?;
         std::str::from_utf8(key).ok().filter(|key| !key.is_empty()).map(str::to_owned)
     }

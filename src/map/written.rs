@@ -1,21 +1,37 @@
 //! A mapping file as its author wrote it, read with all its mistakes.
 
+use crate::expr::scope::Names;
+use crate::expr::secrets::Secrets;
+use crate::expr::text::Text;
 use crate::map::attribute;
-use crate::map::compile::{Compiler, Reach};
+use crate::map::compile::{Compiler, Reach, Shared};
+use crate::map::library::Library;
 use crate::map::mapping::{Each, Emit, Let, Mapping, OnError, TopicSelector};
 use crate::map::surroundings::{NAMES, Uses};
-use crate::map::tables::{self, Tables};
+use crate::map::tables::{self, ReadFile, Tables};
+use crate::model::attribute::is_name;
 use crate::model::problem::{Place, Problems};
 use crate::yaml::fields::{Field, Fields};
 use crate::yaml::node::{Data, Node};
+use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 
-/// Mapping files on their way to be mappings: names are unique and tables shared over all files.
+/// Mapping files on their way to be mappings: names are unique, tables and fragments shared over all files.
 #[derive(Debug, Default)]
 pub struct Rules {
-    pub(crate) mappings: Vec<Mapping>,
-    pub(crate) tables: Tables,
+    secrets: Secrets,
+    tables: Tables,
+    library: Library,
+    mappings: Vec<Written>,
     names: Vec<Named>,
+}
+
+/// A mapping as it was written; compiled when all files are read, for any of them may hold its fragments.
+#[derive(Debug)]
+struct Written {
+    node: Node,
+    path: String,
 }
 
 /// Where a mapping got its name.
@@ -28,6 +44,27 @@ struct Named {
 
 /// The longest name of a mapping: it stands in keys of the store and in labels.
 const NAME_LENGTH: usize = 100;
+
+/// The longest name of an extension (CE-3).
+const EXTENSION_LENGTH: usize = 20;
+
+/// The most extensions of an event: they may all have to go into headers.
+const MAX_EXTENSIONS: usize = 20;
+
+/// Attributes of CloudEvents that are no extensions, and extensions that say where an event comes from.
+const OWN_ATTRIBUTES: [&str; 11] = [
+    "id",
+    "source",
+    "specversion",
+    "type",
+    "subject",
+    "time",
+    "datacontenttype",
+    "dataschema",
+    "database64",
+    "traceparent",
+    "tracestate",
+];
 
 /// The most names that `let` may bind in one mapping.
 const MAX_LETS: usize = 100;
@@ -67,31 +104,53 @@ const ON_ERROR: &[(&str, OnError)] =
 // === impl Rules ===
 
 impl Rules {
-    /// Takes over a whole mapping file. An empty file is one without mappings.
+    /// No files yet; `hmac` may use these secrets.
+    #[must_use]
+    pub fn knowing(secrets: Secrets) -> Self {
+        Self { secrets, ..Self::default() }
+    }
+
+    /// Takes over a whole mapping file that may name no other files. An empty file is one without mappings.
     pub fn add_file(&mut self, node: &Node, problems: &mut Problems) {
+        self.add_file_with(node, &mut |_, _| Err("names a file, and files are not read here".to_owned()), problems);
+    }
+
+    /// Takes over a whole mapping file; the files that it names are read by `files`.
+    pub fn add_file_with(&mut self, node: &Node, files: &mut ReadFile<'_>, problems: &mut Problems) {
         if node.is_null() {
             return;
         }
         let Some(mut fields) = Fields::of(&Field::new(node, ""), problems) else { return };
         if let Some(tables) = fields.optional("tables") {
-            self.tables.add(&tables, problems);
+            self.tables.add(&tables, files, problems);
         }
-        let mappings = fields.optional("mappings").and_then(|field| field.list(problems));
-        for field in mappings.unwrap_or_default() {
-            if let Some(mapping) = self.mapping(&field, problems) {
-                self.mappings.push(mapping);
-            }
+        if let Some(fragments) = fields.optional("fragments") {
+            self.library.add(&fragments, problems);
         }
+        let mappings = fields.optional("mappings").and_then(|field| field.list(problems)).unwrap_or_default();
+        self.mappings.extend(mappings.into_iter().map(|field| Written { node: field.node.clone(), path: field.path }));
         // Other rooms read these of the same file.
         for elsewhere in ["events", "tests"] {
             fields.present(elsewhere);
         }
-        fields.not_yet("fragments", problems);
         fields.finish(problems);
     }
 
+    /// Compiles all mappings; gives those that have no mistake, and the tables.
+    pub(crate) fn compile(mut self, problems: &mut Problems) -> (Vec<Mapping>, Value) {
+        let fragments = self.library.fragments(Names::new(NAMES).knowing(self.secrets.clone()));
+        let shared = Shared { fragments, library: std::mem::take(&mut self.library) };
+        let written = std::mem::take(&mut self.mappings);
+        let mut compiled = Vec::with_capacity(written.len());
+        for Written { node, path } in &written {
+            compiled.extend(self.mapping(&Field::new(node, path.clone()), &shared, problems));
+        }
+        self.unique(problems);
+        (compiled, self.tables.into_value())
+    }
+
     /// Tells of names that are given twice, over all files.
-    pub(crate) fn unique(&self, problems: &mut Problems) {
+    fn unique(&self, problems: &mut Problems) {
         let mut seen = HashMap::new();
         for Named { name, place, path } in &self.names {
             if let Some(first) = seen.get(name) {
@@ -103,7 +162,7 @@ impl Rules {
         }
     }
 
-    fn mapping(&mut self, field: &Field<'_>, problems: &mut Problems) -> Option<Mapping> {
+    fn mapping(&mut self, field: &Field<'_>, shared: &Shared, problems: &mut Problems) -> Option<Mapping> {
         let mut fields = Fields::of(field, problems)?;
         let name = fields.required("name", problems).and_then(|field| self.name(&field, problems));
         let from = fields.required("from", problems).and_then(|field| from(&field, problems));
@@ -113,13 +172,14 @@ impl Rules {
         let emit = fields.required("emit", problems);
         fields.finish(problems);
 
-        let mut compiler = Compiler::new(each.as_ref(), problems);
+        let mut compiler = Compiler::new(each.as_ref(), shared, problems);
         let when = when.map(|field| compiler.either(&field));
         let lets = lets.map_or(Some(Vec::new()), |field| read_lets(&field, &mut compiler));
         let list = each.map(|field| compiler.once(&field));
         let emit = emit.and_then(|field| read_emit(&field, &mut compiler));
         let mut uses = Uses::default();
-        use_all(field.node, &mut uses);
+        uses.add_all(field.node);
+        shared.library.add_uses(&mut uses);
 
         // Each is missing only after a problem about it was added.
         let (name, from, on_error, lets, emit) = (name?, from?, on_error?, lets?, emit?);
@@ -198,8 +258,9 @@ fn read_emit(field: &Field<'_>, compiler: &mut Compiler<'_>) -> Option<Emit> {
     let time = fields.optional("time").map(|field| compiler.checked(&field, |value| attribute::time(&value)));
     let tenant = fields.optional("tenant").map(|field| compiler.checked(&field, attribute::name));
     let key = fields.optional("key").map(|field| compiler.checked(&field, attribute::name));
+    let extensions = fields.optional("extensions").map_or(Some(Vec::new()), |field| read_extensions(&field, compiler));
     let data = fields.optional("data").map(|field| compiler.template(&field));
-    for later in ["extensions", "dataschema", "datacontenttype"] {
+    for later in ["dataschema", "datacontenttype"] {
         fields.not_yet(later, compiler.problems);
     }
     fields.finish(compiler.problems);
@@ -210,8 +271,30 @@ fn read_emit(field: &Field<'_>, compiler: &mut Compiler<'_>) -> Option<Emit> {
         time: transpose(time)?,
         tenant: transpose(tenant)?,
         key: transpose(key)?,
+        extensions: extensions?,
         data: transpose(data)?,
     })
+}
+
+/// Extensions: their names are checked here, their values when they are computed.
+fn read_extensions(field: &Field<'_>, compiler: &mut Compiler<'_>) -> Option<Vec<(Arc<str>, Text)>> {
+    let entries = field.entries(compiler.problems)?;
+    if entries.len() > MAX_EXTENSIONS {
+        field.problem(compiler.problems, format!("names more than {MAX_EXTENSIONS} extensions"), "");
+    }
+    let mut extensions = Vec::with_capacity(entries.len());
+    for (entry, field) in entries {
+        let name = entry.key.as_str();
+        if !is_name(name) || name.len() > EXTENSION_LENGTH {
+            let hint = format!("Use 1 to {EXTENSION_LENGTH} of the characters a-z 0-9");
+            compiler.problems.add(&entry.place, field.path.clone(), "is not a name for an extension", hint);
+        } else if OWN_ATTRIBUTES.contains(&name) {
+            let hint = "It is no extension, or is set by hookline";
+            compiler.problems.add(&entry.place, field.path.clone(), "has a meaning already", hint);
+        }
+        extensions.push(compiler.checked(&field, attribute::extension).map(|text| (name.into(), text)));
+    }
+    extensions.into_iter().collect()
 }
 
 /// What is absent is fine; what is there and wrong is not.
@@ -230,15 +313,6 @@ fn split(lets: Vec<(Let, Reach)>) -> (Vec<Let>, Vec<Let>) {
     (bare(record), bare(item))
 }
 
-fn use_all(node: &Node, uses: &mut Uses) {
-    match &node.data {
-        Data::String(text) => uses.add(text),
-        Data::List(nodes) => nodes.iter().for_each(|node| use_all(node, uses)),
-        Data::Map(entries) => entries.iter().for_each(|entry| use_all(&entry.value, uses)),
-        Data::Null | Data::Bool(_) | Data::Number(_) => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,7 +324,7 @@ mod tests {
             let node = reader::read(&format!("{i}.yaml").into(), text).unwrap();
             rules.add_file(&node, &mut problems);
         }
-        rules.unique(&mut problems);
+        rules.finish(&mut problems);
         problems.or(()).map_or_else(|problems| problems.0.iter().map(ToString::to_string).collect(), |()| Vec::new())
     }
 
@@ -291,7 +365,8 @@ mappings:
       source: 'not a uri'
       time: yesterday
       subject: 5
-      extensions: { a: 1 }
+      extensions: { a: 1, trace-id: x, type: y, ok: '${payload.a}' }
+      dataschema: 'urn:x'
       dta: {}
   - name: ok
     from: []
@@ -300,7 +375,6 @@ mappings:
     emit: { type: x }
 events: {}
 tests: []
-fragments: {}
 tabels: {}
 ";
         let found = told(&[text]);
@@ -314,13 +388,15 @@ tabels: {}
             "0.yaml:8:15: mappings[0].emit.source: `not a uri` is not a URI-reference",
             "0.yaml:9:13: mappings[0].emit.time: must be a time like 2026-01-01T00:00:00Z, not `yesterday`",
             "0.yaml:10:16: mappings[0].emit.subject: must be a string, not `5`. Quote it",
-            "0.yaml:11:7: mappings[0].emit.extensions: is not yet available",
-            "0.yaml:12:7: mappings[0].emit.dta: is not a known key. Did you mean `data`?",
-            "0.yaml:14:11: mappings[1].from: names no topic",
-            "0.yaml:15:15: mappings[1].on_error: `explode` is none of `quarantine`, `drop`, `stop`",
-            "0.yaml:16:12: mappings[1].let.payload: is not a name that `let` can bind",
-            "0.yaml:16:26: mappings[1].let.2x: is not a name that `let` can bind",
-            "0.yaml:20:1: fragments: is not yet available",
+            "0.yaml:11:24: mappings[0].emit.extensions.a: must be a string, not `1`. Quote it",
+            "0.yaml:11:27: mappings[0].emit.extensions.trace-id: is not a name for an extension. Use 1 to 20 of",
+            "0.yaml:11:40: mappings[0].emit.extensions.type: has a meaning already",
+            "0.yaml:12:7: mappings[0].emit.dataschema: is not yet available",
+            "0.yaml:13:7: mappings[0].emit.dta: is not a known key. Did you mean `data`?",
+            "0.yaml:15:11: mappings[1].from: names no topic",
+            "0.yaml:16:15: mappings[1].on_error: `explode` is none of `quarantine`, `drop`, `stop`",
+            "0.yaml:17:12: mappings[1].let.payload: is not a name that `let` can bind",
+            "0.yaml:17:26: mappings[1].let.2x: is not a name that `let` can bind",
             "0.yaml:21:1: tabels: is not a known key. Did you mean `tables`?",
         ];
         for (found, expected) in found.iter().zip(expected) {
@@ -371,9 +447,49 @@ mappings:
     }
 
     #[test]
-    fn what_a_later_version_brings_is_refused_as_such() {
-        let found = one("name: a, from: t, when: ce.type == 'x', emit: { type: x, key: '${hmac(payload, \"s\")}' }");
-        assert_eq!(found.iter().filter(|found| found.contains("It is not yet available")).count(), 2, "{found:#?}");
+    fn a_fragment_of_any_file_is_known_and_a_mistake_in_it_is_told_once_and_there() {
+        let mapping =
+            |name: &str| format!("{{ name: {name}, from: t, emit: {{ type: x, data: {{ p: {{ $use: price }} }} }} }}");
+        let users = format!("mappings:\n  - {}\n  - {}\n", mapping("a"), mapping("b"));
+        assert_eq!(told(&[&users, "fragments:\n  price: { amount: '${payload.total}' }\n"]), [""; 0]);
+        let broken = "fragments:\n  price:\n    amount: '${paylod.total}'\n";
+        let expected =
+            "1.yaml:3:13: fragments.price.amount: unknown name `paylod` (at character 3). Did you mean `payload`?";
+        assert_eq!(told(&[&users, broken]), [expected]);
+        let found = told(&[&users, "fragments: { prise: 1, 'a b': 1 }", "fragments: { prise: 2 }"]);
+        assert!(
+            found[0].starts_with(
+                "0.yaml:2:61: mappings[0].emit.data.p.$use: unknown fragment `price`. Did you mean `prise`?"
+            ),
+            "{found:#?}"
+        );
+        assert!(found[2].starts_with("1.yaml:1:24: fragments.a b: is not a name for a fragment"), "{found:#?}");
+        assert!(found[3].starts_with(
+            "2.yaml:1:14: fragments.prise: there are two fragments of this name. The first is at 1.yaml:1:14"
+        ));
+    }
+
+    #[test]
+    fn a_secret_is_found_when_a_mapping_is_read() {
+        let mapping = "name: a, from: t, emit: { type: x, key: '${hmac(payload.id, \"s\")}' }";
+        assert!(
+            one(mapping)[0].contains("unknown secret `s` (at character 7). There are none here"),
+            "{:?}",
+            one(mapping)
+        );
+        let secrets = [("s".to_owned(), crate::model::secret::Secret::new("key"))].into();
+        let mut rules = Rules::knowing(Secrets::Known(std::sync::Arc::new(secrets)));
+        let mut problems = Problems::default();
+        rules
+            .add_file(&reader::read(&"m.yaml".into(), &format!("mappings: [{{ {mapping} }}]")).unwrap(), &mut problems);
+        rules.finish(&mut problems);
+        assert!(problems.is_empty(), "{problems}");
+    }
+
+    #[test]
+    fn a_table_in_a_file_is_a_mistake_where_files_are_not_read() {
+        let found = told(&["tables: { a: { $file: /etc/passwd.json } }"]);
+        assert_eq!(found, ["0.yaml:1:23: tables.a.$file: names a file, and files are not read here"]);
     }
 
     #[test]
@@ -399,6 +515,7 @@ mappings:
         let text = "mappings:\n  - name: a\n    frm: t\n    emit: { type: x }\n";
         let (mut rules, mut problems) = (Rules::default(), Problems::default());
         rules.add_file(&reader::read(&"m.yaml".into(), text).unwrap(), &mut problems);
+        rules.finish(&mut problems);
         let shown = report::report(&problems.or(()).unwrap_err(), &|_| Some(text.to_owned()));
         let expected = "\
 m.yaml:2:5: mappings[0].from: is missing

@@ -1,15 +1,15 @@
 //! A subscriber's filter: CEL over `event`.
 //!
-//! Takes an expression, gives yes or no to an event. `event` is a map of `id`, `source`, `type`, `subject`, `time`,
-//! `data`, `tenant` and `key`; what an event does not have is null.
+//! Takes an expression, gives yes or no to an event, which it sees as [`view`] shows it.
 
 use crate::expr::expression::Expression;
 use crate::expr::failure::Failure;
 use crate::expr::limits::{Budget, Limits};
 use crate::expr::mistake::Mistake;
 use crate::expr::scope::{Names, Scope};
+use crate::expr::view::view;
 use crate::model::event::IntegrationEvent;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// What one filter may cost one event: a tenth of what a whole record may, for there may be many filters.
 const LIMITS: Limits = Limits { steps: 100_000, output_bytes: 256 << 10 };
@@ -58,16 +58,7 @@ impl View {
     /// The view of this event.
     #[must_use]
     pub fn of(event: &IntegrationEvent) -> Self {
-        Self(json!({
-            "id": event.id.to_string(),
-            "source": &*event.source,
-            "type": &*event.event_type,
-            "subject": event.subject,
-            "time": event.time.to_string(),
-            "data": event.data,
-            "tenant": event.tenant,
-            "key": event.key,
-        }))
+        Self(view(event))
     }
 }
 
@@ -92,6 +83,7 @@ mod tests {
             tenant: Some("m-1".into()),
             key: Some("o-1".into()),
             traceparent: None,
+            extensions: Vec::new(),
             data: serde_json::from_str(r#"{"total":150,"price":10.50,"lines":[{"sku":"a"},{"sku":"b"}]}"#).unwrap(),
             origin,
         }

@@ -4,6 +4,7 @@
 //! exact types are one look-up, and patterns with stars lie in a trie of segments through which the event's type is
 //! led once, whatever their number. Filters are asked last, over one view of the event.
 
+use crate::matching::dialect::Dialects;
 use crate::matching::filter::{Filter, View};
 use crate::matching::pattern::{Pattern, Segment};
 use crate::model::event::IntegrationEvent;
@@ -17,6 +18,8 @@ pub struct Candidate {
     pub tenant: Tenant,
     /// The types it wants: one that matches is enough.
     pub patterns: Vec<Pattern>,
+    /// What its attributes must be.
+    pub dialects: Dialects,
     /// What else must hold.
     pub filter: Option<Filter>,
 }
@@ -24,7 +27,7 @@ pub struct Candidate {
 /// All candidates, ready to be asked. Immutable: a change builds a new one.
 #[derive(Debug, Default)]
 pub struct Index {
-    filters: Vec<Option<Filter>>,
+    wants: Vec<(Dialects, Option<Filter>)>,
     tenants: HashMap<String, Types>,
     without: Types,
     all: Types,
@@ -68,7 +71,7 @@ impl Index {
             for pattern in &candidate.patterns {
                 types.add(pattern, position);
             }
-            index.filters.push(candidate.filter);
+            index.wants.push((candidate.dialects, candidate.filter));
         }
         index
     }
@@ -88,9 +91,10 @@ impl Index {
         found.dedup(); // several patterns of one candidate may match
         let mut view = None;
         let positions = found.into_iter().map(|position| position as usize);
-        let wanted = positions.filter(|position| match &self.filters[*position] {
-            Some(filter) => filter.test(view.get_or_insert_with(|| View::of(event))).unwrap_or(false),
-            None => true,
+        let wanted = positions.filter(|position| match &self.wants[*position] {
+            (dialects, _) if !dialects.matches(event) => false,
+            (_, Some(filter)) => filter.test(view.get_or_insert_with(|| View::of(event))).unwrap_or(false),
+            (_, None) => true,
         });
         wanted.collect()
     }
@@ -201,12 +205,18 @@ mod tests {
             tenant: tenant.map(Into::into),
             key: None,
             traceparent: None,
+            extensions: Vec::new(),
             data: json!({"total": 150}),
         }
     }
 
     fn candidate(tenant: Tenant, patterns: &[&str]) -> Candidate {
-        Candidate { tenant, patterns: Pattern::parse_list(patterns.iter().copied()).unwrap(), filter: None }
+        Candidate {
+            tenant,
+            patterns: Pattern::parse_list(patterns.iter().copied()).unwrap(),
+            dialects: Dialects::default(),
+            filter: None,
+        }
     }
 
     fn sees(tenant: &Tenant, event: &IntegrationEvent) -> bool {
@@ -227,6 +237,7 @@ mod tests {
         (tenant, prop::collection::vec(pattern, 1..4)).prop_map(|(tenant, patterns)| Candidate {
             tenant,
             patterns,
+            dialects: Dialects::default(),
             filter: None,
         })
     }

@@ -59,7 +59,7 @@ struct Topic {
 }
 
 /// The `class` label of attempts; the place of each is what [`class`] gives.
-const CLASSES: [&str; 14] = [
+const CLASSES: [&str; 15] = [
     "2xx",
     "3xx",
     "4xx",
@@ -74,6 +74,7 @@ const CLASSES: [&str; 14] = [
     "too_large",
     "protocol",
     "cut_off",
+    "transform",
 ];
 
 /// The `outcome` label of deliveries.
@@ -296,6 +297,7 @@ fn class(outcome: &Outcome) -> usize {
             FailureCause::TooLarge => 11,
             FailureCause::Protocol => 12,
             FailureCause::CutOff => 13,
+            FailureCause::Transform => 14,
         },
     }
 }
@@ -450,8 +452,8 @@ mod tests {
         assert_eq!(delivered("accepted"), Some(2.0));
         assert_eq!(delivered("refused"), Some(4.0));
         assert_eq!(delivered("blocked"), Some(1.0));
-        assert_eq!(delivered("failed"), Some(8.0));
-        assert_eq!(value(&text, "hookline_attempt_duration_seconds_count"), Some(15.0));
+        assert_eq!(delivered("failed"), Some(9.0));
+        assert_eq!(value(&text, "hookline_attempt_duration_seconds_count"), Some(16.0));
         assert_eq!(value(&text, "hookline_attempts_total{class=\"blocked\"}"), Some(1.0));
     }
 
@@ -462,7 +464,7 @@ mod tests {
         let text = metrics.scrape(&Gauges::default());
         assert_eq!(value(&text, "hookline_dead_letters_total{reason=\"gone\"}"), Some(1.0));
         assert_eq!(value(&text, "hookline_deliveries_total{outcome=\"expired\"}"), Some(1.0));
-        assert_eq!(value(&text, "hookline_deliveries_total{outcome=\"dead\"}"), Some(3.0));
+        assert_eq!(value(&text, "hookline_deliveries_total{outcome=\"dead\"}"), Some(4.0));
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub enum DeadReason {
     Gone,
     /// Its ordering key was blocked and the ledger full (`on_blocked: dead_letter`).
     Blocked,
+    /// The subscription's `transform` makes nothing of it.
+    TransformFailed,
 }
 
 /// Records that retention took before a cursor came to them: whatever they held for the subscription is lost.
@@ -57,7 +59,7 @@ pub struct DeadRange {
 
 impl DeadReason {
     /// Every reason, for tables.
-    pub const ALL: [Self; 4] = [Self::Expired, Self::Refused, Self::Gone, Self::Blocked];
+    pub const ALL: [Self; 5] = [Self::Expired, Self::Refused, Self::Gone, Self::Blocked, Self::TransformFailed];
 
     /// The reason as API, metrics and store write it.
     #[must_use]
@@ -67,6 +69,7 @@ impl DeadReason {
             Self::Refused => "refused",
             Self::Gone => "gone",
             Self::Blocked => "blocked",
+            Self::TransformFailed => "transform_failed",
         }
     }
 }

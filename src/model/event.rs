@@ -16,6 +16,12 @@ pub struct DomainEvent<'r> {
     pub record: &'r Record,
     /// The decoded value; null for a tombstone. Numbers keep their exact text.
     pub payload: Value,
+    /// The attributes of the CloudEvent it came in, by name; null when it came in none.
+    pub ce: Value,
+    /// The record's key where the format decodes it; else it is the bytes of the record.
+    pub key: Option<Value>,
+    /// Which of the record's events this is, from 0: a batch holds several.
+    pub member: u32,
 }
 
 /// What leaves the house: a CloudEvents 1.0 event in memory, plus tenant and ordering key.
@@ -27,7 +33,7 @@ pub struct IntegrationEvent {
     pub origin: Origin,
     /// The mapping that made it.
     pub mapping: Arc<str>,
-    /// Position among all events of the record: mappings in order, then item index.
+    /// Position among all events of the record: those of a batch in their order, then mappings in theirs, then item index.
     pub ord: u32,
     /// CloudEvents `source`: a non-empty URI-reference.
     pub source: Arc<str>,
@@ -43,6 +49,8 @@ pub struct IntegrationEvent {
     pub key: Option<String>,
     /// The W3C `traceparent` of the record, when it had a valid one.
     pub traceparent: Option<String>,
+    /// CloudEvents extensions, in the order written: text, booleans, numbers of 32 bits (CE-4).
+    pub extensions: Vec<(Arc<str>, Value)>,
     /// The data, JSON.
     pub data: Value,
 }
@@ -58,6 +66,46 @@ pub struct Emitted {
 
 /// Takes bytes and keeps only their number.
 struct Count(u64);
+
+// === impl DomainEvent ===
+
+impl<'r> DomainEvent<'r> {
+    /// The only event of a record that is no CloudEvent and whose key is not decoded.
+    #[must_use]
+    pub fn plain(record: &'r Record, payload: Value) -> Self {
+        Self { record, payload, ce: Value::Null, key: None, member: 0 }
+    }
+}
+
+// === impl IntegrationEvent ===
+
+impl IntegrationEvent {
+    /// The extension of this name.
+    #[must_use]
+    pub fn extension(&self, name: &str) -> Option<&Value> {
+        self.extensions.iter().find(|(known, _)| **known == *name).map(|(_, value)| value)
+    }
+
+    /// The same event with other data.
+    #[must_use]
+    pub fn with_data(&self, data: Value) -> Self {
+        Self {
+            id: self.id,
+            origin: self.origin.clone(),
+            mapping: Arc::clone(&self.mapping),
+            ord: self.ord,
+            source: Arc::clone(&self.source),
+            event_type: Arc::clone(&self.event_type),
+            subject: self.subject.clone(),
+            time: self.time,
+            tenant: self.tenant.clone(),
+            key: self.key.clone(),
+            traceparent: self.traceparent.clone(),
+            extensions: self.extensions.clone(),
+            data,
+        }
+    }
+}
 
 // === impl Emitted ===
 

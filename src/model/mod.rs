@@ -4,6 +4,7 @@
 //! outcomes, dead letters, quarantine, mistakes in what a user wrote. This room knows no I/O, no clock and
 //! no wire shape: JSON, YAML and store rows are made from these types where they are needed.
 
+pub mod attribute;
 pub mod cursor;
 pub mod dead_letter;
 pub mod delivery;

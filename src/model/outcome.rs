@@ -60,6 +60,8 @@ pub enum FailureCause {
     TooLarge,
     /// The other side does not speak HTTP.
     Protocol,
+    /// The subscription's `transform` made nothing of the event.
+    Transform,
     /// We cut the attempt off (stop, revoke): the outcome is unknown.
     CutOff,
 }
@@ -87,7 +89,7 @@ impl fmt::Display for Outcome {
 
 impl FailureCause {
     /// Every cause, for tables.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Dns,
         Self::Connect,
         Self::Tls,
@@ -96,6 +98,7 @@ impl FailureCause {
         Self::BlockedAddress,
         Self::TooLarge,
         Self::Protocol,
+        Self::Transform,
         Self::CutOff,
     ];
 
@@ -111,6 +114,7 @@ impl FailureCause {
             Self::BlockedAddress => "blocked_address",
             Self::TooLarge => "too_large",
             Self::Protocol => "protocol",
+            Self::Transform => "transform",
             Self::CutOff => "cut_off",
         }
     }

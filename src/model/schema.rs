@@ -50,7 +50,7 @@ impl Language {
 
     /// The language as config writes it.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Avro => "avro",
             Self::Protobuf => "protobuf",

@@ -3,6 +3,7 @@
 use crate::model::id::Sid;
 use crate::model::secret::{Secret, SigningSecret};
 use crate::model::time::Timestamp;
+use serde_json::Value;
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// A subscriber's standing order. Every value was checked by its reader (`subscriptions::written`).
@@ -26,8 +27,12 @@ pub struct Subscription {
     pub types: Vec<String>,
     /// A CEL expression over `event`; `None`: all.
     pub filter: Option<String>,
+    /// Filters in the dialects of CloudEvents Subscriptions, as they were written; `None`: all.
+    pub filters: Option<Value>,
     /// The body's format.
     pub format: Format,
+    /// A template over `event` that gives the data this subscriber gets; `None`: the data as they are.
+    pub transform: Option<Value>,
     /// Static headers; never one of ours (SW-22).
     pub headers: Vec<(String, String)>,
     /// How requests are authorised.

@@ -6,7 +6,7 @@
 
 use crate::catalogue::published::{Catalogue, Verdict};
 use crate::catalogue::settings::{SAMPLE, Validate};
-use crate::decode::format::Format;
+use crate::decode::decoding::Decoding;
 use crate::decode::schemas::Schemas;
 use crate::decode::{self, Undecoded};
 use crate::map::difference::Difference;
@@ -17,13 +17,16 @@ use crate::model::quarantine::{Fault, FaultReason};
 use crate::model::record::Record;
 use crate::model::schema::SchemaId;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+/// How topics are decoded that nobody names.
+static DEFAULT: LazyLock<Decoding> = LazyLock::new(Decoding::default);
 
 /// The rules in force.
 #[derive(Debug)]
 pub struct Pipeline {
     mappings: Mappings,
-    formats: Vec<(TopicSelector, Format)>,
+    formats: Vec<(TopicSelector, Decoding)>,
     schemas: Arc<Schemas>,
     event_bytes: u64,
     catalogue: Catalogue,
@@ -49,9 +52,9 @@ pub struct Passage {
 
 impl Pipeline {
     /// Binds mappings to the formats of their topics; the first format that names a topic counts, else JSON. A
-    /// record whose value is larger than `event_bytes` is a fault.
+    /// record whose value is larger than `event_bytes`, as it stands or unpacked, is a fault.
     #[must_use]
-    pub fn new(mappings: Mappings, formats: Vec<(TopicSelector, Format)>, event_bytes: u64) -> Self {
+    pub fn new(mappings: Mappings, formats: Vec<(TopicSelector, Decoding)>, event_bytes: u64) -> Self {
         let (schemas, catalogue) = (Arc::default(), Catalogue::default());
         Self { mappings, formats, schemas, event_bytes, catalogue, validate: Validate::Off }
     }
@@ -93,6 +96,8 @@ impl Pipeline {
                 (Err(fault), OnError::Stop) => passage.stop = passage.stop.or(Some(fault)),
             }
         }
+        // What came first in a batch stays first, whichever mappings made it.
+        passage.events.sort_by_key(|emitted| emitted.event.ord);
         passage
     }
 
@@ -129,28 +134,28 @@ impl Pipeline {
     /// # Errors
     /// It is too large, or cannot be decoded: no mapping is asked.
     pub fn mapped(&self, record: &Record) -> Result<Vec<Mapped>, Undecoded> {
-        self.mapped_as(self.format(&record.origin.topic), record)
+        self.mapped_as(self.decoding(&record.origin.topic), record)
     }
 
-    /// As [`Pipeline::mapped`], for a record whose value has this format, whatever its topic's is.
+    /// As [`Pipeline::mapped`], for a record that is decoded so, however those of its topic are.
     ///
     /// # Errors
     /// The same.
-    pub fn mapped_as(&self, format: &Format, record: &Record) -> Result<Vec<Mapped>, Undecoded> {
+    pub fn mapped_as(&self, decoding: &Decoding, record: &Record) -> Result<Vec<Mapped>, Undecoded> {
         let size = record.value.as_ref().map_or(0, bytes::Bytes::len) as u64;
         if size > self.event_bytes {
             return Err(Undecoded::Fault(self.too_large(size)));
         }
-        let event = decode::decode(format, record, &self.schemas)?;
-        Ok(self.mappings.map(&event))
+        let events = decode::decode(decoding, record, &self.schemas, self.event_bytes)?;
+        Ok(self.mappings.map(&record.origin.topic, &events))
     }
 
-    /// A record as its topic's format reads it; no mapping is asked.
+    /// A record as its topic's decoding reads it, which may be several events; no mapping is asked.
     ///
     /// # Errors
     /// It cannot be decoded, or its schema is not known.
-    pub fn decoded<'r>(&self, record: &'r Record) -> Result<DomainEvent<'r>, Undecoded> {
-        decode::decode(self.format(&record.origin.topic), record, &self.schemas)
+    pub fn decoded<'r>(&self, record: &'r Record) -> Result<Vec<DomainEvent<'r>>, Undecoded> {
+        decode::decode(self.decoding(&record.origin.topic), record, &self.schemas, self.event_bytes)
     }
 
     /// What the catalogue says to an event that leaves; it is asked about as many as the configuration says.
@@ -212,9 +217,9 @@ impl Pipeline {
         self.mappings.topics().iter().any(|selector| matches!(selector, TopicSelector::Pattern(_)))
     }
 
-    fn format(&self, topic: &str) -> &Format {
+    fn decoding(&self, topic: &str) -> &Decoding {
         let named = self.formats.iter().find(|(selector, _)| selector.matches(topic));
-        named.map_or(&Format::Json, |(_, format)| format)
+        named.map_or(&*DEFAULT, |(_, decoding)| decoding)
     }
 
     fn too_large(&self, size: u64) -> Fault {
@@ -232,9 +237,11 @@ fn no_mapping(name: &str) -> Fault {
 mod tests {
     use super::*;
     use crate::catalogue::written::Events;
+    use crate::decode::format::Format;
     use crate::map::written::Rules;
+    use crate::model::id::EventId;
     use crate::model::problem::Problems;
-    use crate::model::record::Origin;
+    use crate::model::record::{Header, Origin};
     use crate::model::schema::{Language, SchemaText};
     use crate::model::time::Timestamp;
     use crate::yaml::reader;
@@ -256,11 +263,13 @@ mappings:
         let mappings = rules.finish(&mut problems);
         assert!(problems.is_empty(), "{problems}");
         let selector = |text: &str| TopicSelector::parse(text).unwrap();
+        let of = |format| Decoding { format, ..Decoding::default() };
         let formats = vec![
-            (selector("shop.raw"), Format::Bytes),
-            (selector("shop.framed"), Format::Registered(Language::JsonSchema)),
-            (selector("/.*\\.(raw|text)/"), Format::Text),
-            (selector("/.*/"), Format::Json),
+            (selector("shop.raw"), of(Format::Bytes)),
+            (selector("shop.framed"), of(Format::Registered(Language::JsonSchema))),
+            (selector("/.*\\.(raw|text)/"), of(Format::Text)),
+            (selector("shop.events"), of(Format::CloudEvents)),
+            (selector("/.*/"), of(Format::Json)),
         ];
         Pipeline::new(mappings, formats, 100)
     }
@@ -284,6 +293,48 @@ mappings:
         let passage = pass("shop.orders", r#"{"x":1}"#);
         assert_eq!(made(&passage), [("all", &json!({"x": 1})), ("kept", &json!(1)), ("dropped", &json!(1))]);
         assert!(passage.faults.is_empty() && passage.dropped.is_empty() && passage.stop.is_none());
+    }
+
+    #[test]
+    fn the_events_of_a_batch_come_in_its_order_with_ids_of_their_own() {
+        let rules = r"
+mappings:
+  - { name: odd, from: shop.events, when: ce.id == '1', emit: { type: t.odd, data: '${payload}' } }
+  - { name: each, from: shop.events, each: payload, emit: { type: t.each, data: '${item}' } }
+";
+        let (mut read, mut problems) = (Rules::default(), Problems::default());
+        read.add_file(&reader::read(&"m.yaml".into(), rules).unwrap(), &mut problems);
+        let decoding = Decoding { format: Format::CloudEvents, ..Decoding::default() };
+        let formats = vec![(TopicSelector::parse("shop.events").unwrap(), decoding)];
+        let pipeline = Pipeline::new(read.finish(&mut problems), formats, 1_000);
+        let origin =
+            Origin { topic: "shop.events".into(), partition: 0, offset: 0, timestamp: Timestamp::from_millis(0) };
+        let event = |id: u32| json!({"specversion": "1.0", "id": id.to_string(), "source": "/s", "type": "t", "data": [id, 10 * id]});
+        let content_type = bytes::Bytes::from_static(b"application/cloudevents-batch+json");
+        let header = Header { name: "content-type".into(), value: Some(content_type) };
+        let value = Some(json!([event(0), event(1), event(2)]).to_string().into());
+        let record = Record { origin, key: None, headers: vec![header], value };
+        let passage = pipeline.pass(&record);
+        let told = made(&passage);
+        let expected = [
+            ("each", json!(0)),
+            ("each", json!(0)),
+            ("odd", json!([1, 10])),
+            ("each", json!(1)),
+            ("each", json!(10)),
+            ("each", json!(2)),
+            ("each", json!(20)),
+        ];
+        assert_eq!(told.iter().map(|(mapping, data)| (*mapping, (*data).clone())).collect::<Vec<_>>(), expected);
+        let ids: BTreeSet<_> = passage.events.iter().map(|emitted| emitted.event.id).collect();
+        assert_eq!(ids.len(), 7);
+        let index =
+            |at: usize| EventId::derive(&record.origin, &passage.events[at].event.mapping, [0, 1, 10_000, 10_000][at]);
+        assert!(
+            (0..4).all(|at| passage.events[at].event.id == index(at)),
+            "10,000 a member of the batch, then its items"
+        );
+        assert!(passage.events.iter().zip(0..).all(|(emitted, ord)| emitted.event.ord == ord));
     }
 
     #[test]

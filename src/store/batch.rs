@@ -164,10 +164,7 @@ fn encode(change: Change, numbers: &Numbers<'_>, out: &mut Vec<(Tree, Op)>) -> R
     match change {
         Change::Park { key, head, body } => {
             let at = key::ledger(&key, numbers.of(&key.at.topic)?);
-            for (number, chunk) in (0u16..).zip(body.chunks(CHUNK)) {
-                put(key::chunk(&at, LEDGER_BODY, number), chunk.to_vec());
-            }
-            put(at, row::write(&HeadForm::of(&head)));
+            put_row((at, row::write(&HeadForm::of(&head))), (LEDGER_BODY, &body), out);
         }
         Change::Head { key, head } => {
             put(key::ledger(&key, numbers.of(&key.at.topic)?), row::write(&HeadForm::of(&head)));
@@ -178,11 +175,8 @@ fn encode(change: Change, numbers: &Numbers<'_>, out: &mut Vec<(Tree, Op)>) -> R
         }
         Change::Dead { letter, body } => {
             let at = dead(&letter, numbers.of(&letter.event.origin.topic)?);
-            for (number, chunk) in (0u16..).zip(body.chunks(CHUNK)) {
-                put(key::chunk(&at, DEAD_BODY, number), chunk.to_vec());
-            }
             debug_assert_eq!(at[0], DEAD);
-            put(at, row::write(&DeadForm::of(&letter, len(&body))));
+            put_row((at, row::write(&DeadForm::of(&letter, len(&body)))), (DEAD_BODY, &body), out);
         }
         Change::DropDead { letter, body_len } => {
             let numbers = numbers.topics.ever(&letter.event.origin.topic).into_iter();
@@ -194,11 +188,8 @@ fn encode(change: Change, numbers: &Numbers<'_>, out: &mut Vec<(Tree, Op)>) -> R
         }
         Change::Quarantine { row, body } => {
             let at = quarantined(&row, numbers)?;
-            for (number, chunk) in (0u16..).zip(body.chunks(CHUNK)) {
-                put(key::chunk(&at, QUARANTINE_BODY, number), chunk.to_vec());
-            }
             debug_assert_eq!(at[0], QUARANTINE);
-            put(at, row::write(&QuarantineForm::of(&row, len(&body))));
+            put_row((at, row::write(&QuarantineForm::of(&row, len(&body)))), (QUARANTINE_BODY, &body), out);
         }
         Change::DropQuarantined { row, body_len } => {
             drop_row(quarantined(&row, numbers)?, (QUARANTINE_BODY, body_len), out);
@@ -241,6 +232,14 @@ fn quarantined(row: &Quarantined, numbers: &Numbers<'_>) -> Result<Vec<u8>, Stor
         }
     }
     Ok(key::quarantine(numbers.of(&origin.topic)?, origin, mapping))
+}
+
+/// A head comes with its body, in chunks.
+fn put_row((at, head): (Vec<u8>, Vec<u8>), (kind, body): (u8, &[u8]), out: &mut Vec<(Tree, Op)>) {
+    for (number, chunk) in (0u16..).zip(body.chunks(CHUNK)) {
+        out.push((Tree::State, Op::Put(key::chunk(&at, kind, number), chunk.to_vec())));
+    }
+    out.push((Tree::State, Op::Put(at, head)));
 }
 
 /// A head goes with its chunks.

@@ -8,6 +8,7 @@
 use crate::model::cursor::{BehindReason, CommitCopy, CursorKey, CursorMode, CursorRow};
 use crate::model::dead_letter::DeadRange;
 use crate::model::delivery::{LedgerHead, LedgerKey};
+use crate::model::event::IntegrationEvent;
 use crate::model::id::Sid;
 use crate::model::outcome::{FailureCause, Outcome};
 use crate::model::record::TopicPartition;
@@ -15,6 +16,7 @@ use crate::model::replay::{Replay, Stretch};
 use crate::model::secret::Secret;
 use crate::model::subscription::{Auth, Ordering, Start, Subscription, Tenant};
 use crate::store::Store;
+use crate::store::batch::Batch;
 use crate::store::engine::{Engine, Op, Tree};
 use crate::store::memory::Memory;
 use crate::store::row;
@@ -44,6 +46,8 @@ fn bare(number: u64, auth: Option<Auth>) -> Subscription {
         name: None,
         metadata: [].into(),
         filter: None,
+        filters: None,
+        transform: None,
         headers: Vec::new(),
         auth,
         timeout: None,
@@ -65,11 +69,18 @@ fn subscriptions_of_all_shapes() -> [Subscription; 4] {
     [subscription(), bare(2, None), bare(3, Some(bearer)), bare(4, Some(header))]
 }
 
+/// An event of which everything is left out that may be.
+fn bare_event() -> IntegrationEvent {
+    IntegrationEvent { extensions: Vec::new(), ..event("shop.orders", 5, 10) }
+}
+
 /// A row that had no answer, and no key.
 fn unanswered() -> (LedgerKey, LedgerHead) {
     let (key, head, _) = park(5, 10);
     let last = Outcome::Failed { cause: FailureCause::Timeout, detail: "no answer in 15s".into() };
-    (key, LedgerHead { last: Some(last), ordering_key: None, ..head })
+    let head = LedgerHead { last: Some(last), ordering_key: None, ..head };
+    let body_len = Batch::new().park(&key, &head, &bare_event());
+    (key, LedgerHead { body_len, ..head })
 }
 
 fn cursors() -> [(CursorKey, CursorRow); 2] {
@@ -116,7 +127,7 @@ async fn written() -> Memory {
     cursors().iter().for_each(|(key, row)| batch.cursor(key, row));
     batch.commit(&lost().at, copy());
     batch.lost(&lost());
-    batch.park(&unanswered().0, &unanswered().1, &event("shop.orders", 5, 10));
+    batch.park(&unanswered().0, &unanswered().1, &bare_event());
     batch.dead_letter(&letter(event("shop.orders", 2, 10)));
     batch.quarantine(&quarantined("shop.orders", 3, 10));
     batch.replay(&replay());
@@ -181,6 +192,7 @@ fn assert_read(store: &Store) {
     let (key, head, _) = park(1, 10);
     assert_eq!(store.ledger_heads().unwrap(), [(key.clone(), head), unanswered()]);
     assert_eq!(store.ledger_event(&key).unwrap().unwrap(), event("shop.orders", 1, 10));
+    assert_eq!(store.ledger_event(&unanswered().0).unwrap().unwrap(), bare_event());
     assert_eq!(store.cursors().unwrap(), cursors());
     assert_eq!(store.known().commit(&lost().at).unwrap(), Some(copy()));
     assert_eq!(store.lost(sid()).unwrap(), [lost()]);

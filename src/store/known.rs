@@ -158,6 +158,7 @@ mod tests {
             tenant: None,
             key: None,
             traceparent: None,
+            extensions: Vec::new(),
             data: serde_json::Value::Null,
         }
     }

@@ -429,6 +429,7 @@ mod tests {
             tenant: Some("m-1".into()),
             key: Some("o-1".into()),
             traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+            extensions: vec![("region".into(), "eu".into()), ("priority".into(), 5.into())],
             data: serde_json::from_str(&data).unwrap(),
         }
     }
@@ -486,7 +487,9 @@ mod tests {
             url: "https://example.com/hooks".parse().unwrap(),
             types: vec!["com.acme.**".into()],
             filter: Some("event.data.total > 100".into()),
+            filters: Some(serde_json::json!([{"exact": {"subject": "o-1"}}])),
             format: Format::Raw,
+            transform: Some(serde_json::json!({"a": "${event.id}", "b": null})),
             headers: vec![("x-source".into(), "acme".into())],
             auth: Some(Auth::Basic { username: "u".into(), password: Secret::new("p4ss") }),
             signing: Signing::Standard,

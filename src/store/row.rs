@@ -102,6 +102,8 @@ pub(crate) struct EventForm {
     tenant: Option<String>,
     key: Option<String>,
     traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    extensions: Vec<(String, serde_json::Value)>,
     data: serde_json::Value,
 }
 
@@ -231,6 +233,7 @@ impl EventForm {
             tenant: event.tenant.clone(),
             key: event.key.clone(),
             traceparent: event.traceparent.clone(),
+            extensions: event.extensions.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
             data: event.data.clone(),
         }
     }
@@ -254,6 +257,7 @@ impl EventForm {
             tenant: self.tenant,
             key: self.key,
             traceparent: self.traceparent,
+            extensions: self.extensions.into_iter().map(|(name, value)| (name.into(), value)).collect(),
             data: self.data,
         })
     }

@@ -11,6 +11,7 @@ use crate::store::error::StoreError;
 use crate::store::row;
 use crate::store::seal::Seal;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -28,7 +29,11 @@ struct SubscriptionForm {
     url: String,
     types: Vec<String>,
     filter: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    filters: Option<Value>,
     format: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    transform: Option<Value>,
     headers: Vec<(String, String)>,
     signing: String,
     timeout_ms: Option<u64>,
@@ -133,6 +138,8 @@ impl SubscriptionForm {
             url: s.url.to_string(),
             types: s.types.clone(),
             filter: s.filter.clone(),
+            filters: s.filters.clone(),
+            transform: s.transform.clone(),
             format: s.format.as_str().into(),
             headers: s.headers.clone(),
             signing: s.signing.as_str().into(),
@@ -186,6 +193,8 @@ impl SubscriptionForm {
             url: self.url.parse().map_err(|error| format!("its url: {error}"))?,
             types: self.types,
             filter: self.filter,
+            filters: self.filters,
+            transform: self.transform,
             format: format.ok_or_else(|| format!("unknown format {}", self.format))?,
             headers: self.headers,
             auth: secrets.auth.map(AuthForm::into_auth).transpose()?,

@@ -104,6 +104,7 @@ mod tests {
             tenant: None,
             key: None,
             traceparent: None,
+            extensions: Vec::new(),
             data,
         }
     }

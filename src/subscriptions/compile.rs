@@ -3,6 +3,7 @@
 use crate::deliver::error::TargetError;
 use crate::deliver::target::Target;
 use crate::lane::settings::DeliverySettings;
+use crate::matching::dialect::Dialects;
 use crate::matching::filter::Filter;
 use crate::matching::index::Candidate;
 use crate::matching::pattern::Pattern;
@@ -45,5 +46,7 @@ pub(crate) fn candidate(subscription: &Subscription) -> Result<Candidate, String
     let patterns = subscription.types.iter().map(|text| Pattern::parse(text).map_err(|error| error.to_string()));
     let patterns = patterns.collect::<Result<Vec<_>, _>>()?;
     let filter = subscription.filter.as_deref().map(|text| Filter::compile(text).map_err(|error| error.to_string()));
-    Ok(Candidate { tenant: subscription.tenant.clone(), patterns, filter: filter.transpose()? })
+    let dialects = subscription.filters.as_ref().map_or_else(|| Ok(Dialects::default()), Dialects::compile);
+    let dialects = dialects.map_err(|mistakes| mistakes.first().map(ToString::to_string).unwrap_or_default())?;
+    Ok(Candidate { tenant: subscription.tenant.clone(), patterns, dialects, filter: filter.transpose()? })
 }

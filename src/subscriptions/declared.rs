@@ -281,6 +281,20 @@ mod tests {
     }
 
     #[test]
+    fn filters_and_transform_are_read_and_another_shape_is_another_version() {
+        let with = |total: &str| {
+            format!("filters: [{{ sql: 'EXISTS subject' }}], transform: {{ total: '${{event.data.{total}}}' }}")
+        };
+        let (old, same) = (declared(&with("total")), planned(&declared(&with("total")), &declared(&with("total"))));
+        assert!(old.filters.is_some() && old.transform.is_some() && same.unwrap().is_empty());
+        let plan = planned(&old, &declared(&with("sum"))).unwrap();
+        assert_eq!(plan.changed[0].transform, Some(serde_json::json!({"total": "${event.data.sum}"})));
+        let told = told("filters: [{ sql: 'EXISTS (' }], transform: { $if: true }").unwrap_err();
+        assert!(told.iter().any(|one| one.starts_with("subscriptions[0].filters[0].sql: ")), "{told:?}");
+        assert!(told.iter().any(|one| one.starts_with("subscriptions[0].transform")), "{told:?}");
+    }
+
+    #[test]
     fn a_secret_that_stays_keeps_its_time_and_a_new_one_comes_before_it() {
         let old = declared("");
         let mut wanted = declared(&format!("secrets: ['{OTHER}', '{SECRET}']"));

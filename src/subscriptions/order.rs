@@ -4,8 +4,11 @@
 //! refused unless they have their default.
 
 use crate::deliver::headers;
+use crate::deliver::transform::Transform;
 use crate::egress::guard::Guard;
+use crate::expr::mistake::{Mistake, join};
 use crate::lane::settings::DeliverySettings;
+use crate::matching::dialect::Dialects;
 use crate::matching::filter::Filter;
 use crate::matching::pattern::Pattern;
 use crate::model::problem::Problems;
@@ -14,6 +17,7 @@ use crate::subscriptions::batch;
 use crate::subscriptions::retry;
 use crate::yaml::fields::{Field, Fields};
 use crate::yaml::node::Data;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -36,6 +40,8 @@ const METADATA: usize = 50;
 const METADATA_KEY: usize = 64;
 const METADATA_VALUE: usize = 500;
 const HEADERS: usize = 32;
+/// Bytes of `filters` and of `transform`.
+const TREE: usize = 16 << 10;
 
 /// What is said of values whose room comes later.
 pub(crate) const NOT_YET: &str = "is not yet available in this version";
@@ -49,6 +55,8 @@ pub(crate) struct Order {
     pub(crate) url: Url,
     pub(crate) types: Vec<String>,
     pub(crate) filter: Option<String>,
+    pub(crate) filters: Option<Value>,
+    pub(crate) transform: Option<Value>,
     pub(crate) format: Format,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) signing: Signing,
@@ -71,6 +79,12 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
     let url = fields.required("url", problems).and_then(|field| url(&field, guard, problems));
     let types = fields.required("types", problems).map(|field| types(&field, problems));
     let filter = fields.optional("filter").and_then(|field| filter(&field, problems));
+    let filters = fields
+        .optional("filters")
+        .and_then(|field| written(&field, |filters| Dialects::compile(filters).err(), problems));
+    let transform = fields.optional("transform");
+    let transform =
+        transform.and_then(|field| written(&field, |template| Transform::compile(template).err(), problems));
     let formats = Format::ALL.map(|format| (format.as_str(), format));
     let format = fields.optional("format").map(|field| choice(&field, &formats, &["xml"], problems));
     let headers = fields.optional("headers").map(|field| header_list(&field, problems)).unwrap_or_default();
@@ -101,6 +115,8 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
         url: url?,
         types: types?,
         filter,
+        filters,
+        transform,
         format: format.unwrap_or(Some(Format::CloudEvents))?,
         headers,
         signing: signing?,
@@ -117,9 +133,6 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
 
 /// Fields whose room comes later: their default may stand.
 fn later_fields(fields: &mut Fields<'_>, problems: &mut Problems) {
-    for key in ["filters", "transform"] {
-        fields.not_yet(key, problems);
-    }
     if let Some(field) = fields.optional("verification") {
         choice(&field, &[("none", ())], &["cloudevents", "challenge"], problems);
     }
@@ -239,6 +252,26 @@ fn filter(field: &Field<'_>, problems: &mut Problems) -> Option<String> {
         field.problem(problems, format!("{}{at}", mistake.what), mistake.hint);
     }
     Some(text)
+}
+
+/// A tree that is kept as it was written, when `mistakes` finds none in it.
+fn written(
+    field: &Field<'_>,
+    mistakes: impl FnOnce(&Value) -> Option<Vec<Mistake>>,
+    problems: &mut Problems,
+) -> Option<Value> {
+    let value = field.node.to_json();
+    let bytes = value.to_string().len();
+    if bytes > TREE {
+        field.problem(problems, format!("has {bytes} bytes of JSON"), format!("It may have {TREE}"));
+        return None;
+    }
+    for mistake in mistakes(&value).unwrap_or_default() {
+        let at = mistake.at.map(|at| format!(" (at character {})", at + 1)).unwrap_or_default();
+        let (node, path) = (field.node.nearest(&mistake.path), join(&field.path, &mistake.path));
+        problems.add(&node.place, path, format!("{}{at}", mistake.what), mistake.hint);
+    }
+    Some(value)
 }
 
 fn header_list(field: &Field<'_>, problems: &mut Problems) -> Vec<(String, String)> {

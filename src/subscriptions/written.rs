@@ -68,6 +68,8 @@ pub(crate) fn born(
         url: order.url,
         types: order.types,
         filter: order.filter,
+        filters: order.filters,
+        transform: order.transform,
         format: order.format,
         headers: order.headers,
         auth,
@@ -129,6 +131,8 @@ pub fn change(old: &Subscription, patch: &Node, guard: &Guard, now: Timestamp) -
         url: order.url,
         types: order.types,
         filter: order.filter,
+        filters: order.filters,
+        transform: order.transform,
         format: order.format,
         headers: order.headers,
         auth,
@@ -172,6 +176,11 @@ fn merged(mut document: Map<String, Value>, patch: &Value) -> Value {
     document.retain(|key, _| WRITABLE.contains(&key.as_str()));
     let mut merged = Value::Object(document);
     merge(&mut merged, patch);
+    // A template is replaced whole: null has a meaning in it.
+    if let (Some(own), Some(transform)) = (merged.as_object_mut(), patch.get("transform").filter(|own| !own.is_null()))
+    {
+        own.insert("transform".to_owned(), transform.clone());
+    }
     if let Value::Object(fields) = &mut merged {
         fields.retain(|key, _| WRITABLE.contains(&key.as_str()) && key != "auth");
     }
@@ -367,8 +376,6 @@ mod tests {
     #[test]
     fn what_comes_later_is_refused_and_not_left_out() {
         for (more, path) in [
-            (json!({"filters": []}), "filters"),
-            (json!({"transform": {}}), "transform"),
             (json!({"verification": "challenge"}), "verification"),
             (json!({"status": "paused"}), "status"),
             (json!({"format": "xml"}), "format"),
@@ -408,6 +415,44 @@ mod tests {
         assert_eq!(back, old);
         let whole = Value::Object(shape::document(&old));
         assert_eq!(changed(&old, &whole).unwrap(), Subscription { version: 2, ..old.clone() });
+    }
+
+    #[test]
+    fn filters_and_transform_are_kept_as_they_were_written_and_checked() {
+        let filters = json!([{"prefix": {"type": "com.acme."}}, {"sql": "EXISTS subject"}]);
+        let transform =
+            json!({"id": "${event.subject}", "vip": {"$if": "event.data.total > 100", "$then": true, "$else": null}});
+        let old = made(json!({"filters": filters, "transform": transform})).unwrap();
+        let document = shape::document(&old);
+        assert_eq!((&document["filters"], &document["transform"]), (&filters, &transform));
+        assert!(crate::subscriptions::compile::candidate(&old).is_ok());
+        let whole = Value::Object(document);
+        assert_eq!(changed(&old, &whole).unwrap(), Subscription { version: 2, ..old.clone() });
+        let other = json!({"$if": "event.data.total > 5", "$then": 1, "$else": null});
+        let new = changed(&old, &json!({"transform": other, "filters": null})).unwrap();
+        assert_eq!(
+            (new.transform, new.filters),
+            (Some(other), None),
+            "a template is replaced whole, its nulls are its own"
+        );
+        assert_eq!(changed(&old, &json!({"transform": null})).unwrap().transform, None);
+        for (more, expected) in [
+            (json!({"filters": {}}), "filters: the list of filters must be a list"),
+            (
+                json!({"filters": [{"exact": {"type": "x"}}, {"sql": "type ="}]}),
+                "filters[1].sql: the expression ends too early (at character 7)",
+            ),
+            (json!({"filters": [{"exat": {}}]}), "filters[0].exat: is no dialect. did you mean `exact`?"),
+            (
+                json!({"transform": {"a": [1, "${evnt.id}"]}}),
+                "transform.a[1]: unknown name `evnt` (at character 3). did you mean `event`?",
+            ),
+            (json!({"transform": {"a": "${payload.id}"}}), "transform.a: unknown name `payload`"),
+            (json!({"transform": "x".repeat(20_000)}), "transform: has 20002 bytes of JSON"),
+        ] {
+            let told = made(more.clone()).unwrap_err();
+            assert!(told.len() == 1 && told[0].starts_with(expected), "{more}: {told:?}");
+        }
     }
 
     #[test]

@@ -40,7 +40,9 @@ fn subscription(url: &str) -> Subscription {
         url: url.parse().unwrap(),
         types: vec!["**".into()],
         filter: None,
+        filters: None,
         format: Format::CloudEvents,
+        transform: None,
         headers: vec![("X-Source".into(), "acme".into())],
         auth: Some(Auth::Bearer(Secret::new("t0ken"))),
         signing: Signing::Standard,
@@ -76,6 +78,7 @@ fn event() -> Emitted {
         tenant: None,
         key: None,
         traceparent: Some(TRACE.into()),
+        extensions: Vec::new(),
         data: serde_json::json!({"total": 10}),
     })
 }

@@ -15,6 +15,7 @@ mod bounds;
 mod habits;
 mod harness;
 mod isolation;
+mod language;
 mod main_job;
 mod no_loss;
 mod outages;

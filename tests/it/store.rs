@@ -57,6 +57,7 @@ fn fill(path: &Path, rows: i64) {
             tenant: None,
             key: None,
             traceparent: None,
+            extensions: Vec::new(),
             data: json!("x".repeat(4_000)),
         };
         let head = LedgerHead { attempts: 1, first: time, due: time, last: None, ordering_key: None, body_len: 0 };

@@ -2,43 +2,39 @@
 
 use crate::model::event::IntegrationEvent;
 use bytes::Bytes;
-use serde::Serialize;
-use serde_json::Value;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 /// What receivers of structured events are told.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 
-#[derive(Serialize)]
-struct Structured<'a> {
-    specversion: &'a str,
-    id: String,
-    source: &'a str,
-    #[serde(rename = "type")]
-    event_type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'a str>,
-    time: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    traceparent: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    datacontenttype: Option<&'a str>,
-    #[serde(skip_serializing_if = "Value::is_null")]
-    data: &'a Value,
-}
+/// An event as the JSON format writes it.
+struct Structured<'a>(&'a IntegrationEvent);
 
 /// The whole event. One without data has neither `data` nor `datacontenttype`.
 #[must_use]
 pub fn render(event: &IntegrationEvent) -> Bytes {
-    let structured = Structured {
-        specversion: "1.0",
-        id: event.id.to_string(),
-        source: &event.source,
-        event_type: &event.event_type,
-        subject: event.subject.as_deref(),
-        time: event.time.to_string(),
-        traceparent: event.traceparent.as_deref(),
-        datacontenttype: (!event.data.is_null()).then_some("application/json"),
-        data: &event.data,
-    };
-    serde_json::to_vec(&structured).expect("JSON values with text keys can be written").into()
+    serde_json::to_vec(&Structured(event)).expect("JSON values with text keys can be written").into()
+}
+
+// === impl Structured ===
+
+impl Serialize for Structured<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let event = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("specversion", "1.0")?;
+        map.serialize_entry("id", &event.id.to_string())?;
+        map.serialize_entry("source", &*event.source)?;
+        map.serialize_entry("type", &*event.event_type)?;
+        event.subject.iter().try_for_each(|subject| map.serialize_entry("subject", subject))?;
+        map.serialize_entry("time", &event.time.to_string())?;
+        event.traceparent.iter().try_for_each(|parent| map.serialize_entry("traceparent", parent))?;
+        event.extensions.iter().try_for_each(|(name, value)| map.serialize_entry(&**name, value))?;
+        if !event.data.is_null() {
+            map.serialize_entry("datacontenttype", "application/json")?;
+            map.serialize_entry("data", &event.data)?;
+        }
+        map.end()
+    }
 }

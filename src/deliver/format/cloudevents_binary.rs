@@ -23,10 +23,11 @@ pub fn add_headers(event: &IntegrationEvent, headers: &mut HeaderMap) -> usize {
         return 0;
     }
     let mut bytes = 0;
-    let mut add = |name: &'static str, value: &str| {
+    let mut add = |name: &str, value: &str| {
         let value = HeaderValue::try_from(encode(value)).expect("encoded values are visible ASCII");
         bytes += name.len() + value.len();
-        headers.insert(HeaderName::from_static(name), value);
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("names of attributes are small letters and digits");
+        headers.insert(name, value);
     };
     add("ce-specversion", "1.0");
     add("ce-id", &event.id.to_string());
@@ -35,6 +36,10 @@ pub fn add_headers(event: &IntegrationEvent, headers: &mut HeaderMap) -> usize {
     add("ce-time", &event.time.to_string());
     event.subject.iter().for_each(|subject| add("ce-subject", subject));
     event.traceparent.iter().for_each(|parent| add("ce-traceparent", parent));
+    for (name, value) in &event.extensions {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        add(&format!("ce-{name}"), &text);
+    }
     bytes
 }
 

@@ -65,6 +65,7 @@ mod tests {
             tenant: None,
             key: None,
             traceparent: None,
+            extensions: Vec::new(),
             data,
         }
     }
@@ -101,6 +102,23 @@ mod tests {
         let mut headers = HeaderMap::new();
         add_headers(Format::CloudEventsBinary, &event, &mut headers);
         assert_eq!(headers["ce-traceparent"], trace);
+    }
+
+    #[test]
+    fn ch_1_cj_1_extensions_are_members_beside_the_others_or_headers() {
+        let mut event = event(json!(1));
+        event.extensions =
+            vec![("region".into(), json!("eu 1")), ("priority".into(), json!(5)), ("vip".into(), json!(true))];
+        let written: Value = serde_json::from_slice(&render(Format::CloudEvents, &event)).unwrap();
+        assert_eq!(
+            (&written["region"], &written["priority"], &written["vip"]),
+            (&json!("eu 1"), &json!(5), &json!(true))
+        );
+        let mut headers = HeaderMap::new();
+        add_headers(Format::CloudEventsBinary, &event, &mut headers);
+        for (name, value) in [("ce-region", "eu%201"), ("ce-priority", "5"), ("ce-vip", "true")] {
+            assert_eq!(headers[name], value);
+        }
     }
 
     #[test]

@@ -29,9 +29,10 @@ const FAMILIES: &[&[Function]] = &[
     times::TABLE,
 ];
 
-/// The macros: not functions, but names a user may have meant.
-const MACROS: &[&str] = &[
+/// What the compiler itself knows: no functions of the tables, but names a user may have meant.
+pub const BUILT_IN: &[&str] = &[
     "has",
+    "hmac",
     "all",
     "exists",
     "exists_one",
@@ -69,11 +70,12 @@ pub fn find(name: &str, called: Called, given: usize) -> Result<&'static Functio
         return Ok(found);
     }
     let Some(first) = named.first() else {
-        if MACROS.contains(&name) {
-            let hint = "macros are written like `has(payload.key)`, `list.map(entry, value)`".to_string();
+        if BUILT_IN.contains(&name) {
+            let hint =
+                "write it like `has(payload.key)`, `hmac(value, \"name\")`, `list.map(entry, value)`".to_string();
             return Err((format!("`{name}` is not written like this"), hint));
         }
-        let known = all().map(|function| function.name).chain(MACROS.iter().copied());
+        let known = all().map(|function| function.name).chain(BUILT_IN.iter().copied());
         let hint = did_you_mean(name, known).unwrap_or_default();
         return Err((format!("unknown function `{name}`"), hint));
     };
@@ -93,7 +95,8 @@ pub fn is_namespace(name: &str) -> bool {
     all().any(|function| function.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
-fn all() -> impl Iterator<Item = &'static Function> {
+/// Every function.
+pub fn all() -> impl Iterator<Item = &'static Function> {
     FAMILIES.iter().flat_map(|family| family.iter())
 }
 

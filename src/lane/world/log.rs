@@ -107,6 +107,7 @@ pub(crate) fn event(partition: usize, offset: i64, (ord, key): (u32, u8)) -> Arc
         tenant: None,
         key: (key > 0).then(|| key.to_string()),
         traceparent: None,
+        extensions: Vec::new(),
         data: serde_json::Value::Null,
     }))
 }

@@ -229,6 +229,7 @@ pub(crate) mod tests {
             tenant: None,
             key: Some("o-1".into()),
             traceparent: None,
+            extensions: Vec::new(),
             data: json!({ "order": offset }),
         };
         let head = b"no more orders".as_slice().into();

@@ -89,6 +89,7 @@ fn event(subscription: &Subscription, asked: Option<String>, catalogue: &Catalog
         },
         key: None,
         traceparent: None,
+        extensions: Vec::new(),
         data: example.unwrap_or_else(|| json!({ "test": true })),
     }
 }

@@ -228,6 +228,13 @@ impl Daemon {
         Call::new(method, self.api, path).send().unwrap()
     }
 
+    /// Changes what is at `path`; the answer must be 200.
+    #[track_caller]
+    pub(crate) fn patch(&self, path: &str, body: &Value) {
+        let reply = Call::new("PATCH", self.api, path).json(body).send().unwrap();
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+
     /// Asks for a subscription to all events, signed with the tests' secret; `more` is put over that.
     #[track_caller]
     pub(crate) fn ask_subscription(&self, url: &str, more: &Value) -> Reply {
