@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash check helm image parts sbom bench doc kafka
+.PHONY: help demo test crash check helm image parts sbom bench soak doc kafka
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## what there is
@@ -57,6 +57,11 @@ sbom: ## what the binary is made of, as CycloneDX
 
 bench: kafka ## end to end against a real Kafka: events/s, CPU per event, memory, beside a bare loop
 	@cargo bench --locked --bench end_to_end
+
+# MINUTES, RECORDS, ROUNDS, SUBSCRIBERS, OUTAGE and KILLS scale it; benches/soak/main.rs has the full sizes.
+soak: kafka ## isolation, backlog, outage and kills with their limits, PASS or FAIL; one PART of hundred, million, hundred-down, outage, kill
+	@$(foreach size,MINUTES RECORDS ROUNDS SUBSCRIBERS OUTAGE KILLS,$(if $($(size)),HOOKLINE_$(size)=$($(size)))) \
+	cargo bench --locked --bench soak -- $(PART)
 
 doc: ## the documentation of the crate
 	@cargo doc --locked --no-deps

@@ -17,6 +17,8 @@ mod measure;
 mod receiver;
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
+#[allow(dead_code, reason = "two benches share it, and each uses a part")]
+mod wire;
 
 use measure::Figure;
 use receiver::Receiver;

@@ -22,8 +22,13 @@ use crate::subscriptions::cell::{Cell, Dispatcher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error};
+
+/// Ledger rows that are read at the same time: a read takes microseconds, and when a hundred endpoints are back at once
+/// a thread for each of their slots would take more memory than it saves time.
+const READERS: usize = 8;
 
 /// Makes attempts for all lanes.
 pub struct Dispatch {
@@ -39,6 +44,8 @@ struct Crew {
     transport: HttpTransport,
     store: Store,
     metrics: Metrics,
+    /// Who reads a ledger row: each does so on a thread of its own.
+    reading: Semaphore,
 }
 
 // === impl Dispatch ===
@@ -47,7 +54,7 @@ impl Dispatch {
     /// Dispatches on the runtime that this is called in.
     #[must_use]
     pub fn new(transport: HttpTransport, store: Store, metrics: Metrics) -> Arc<Self> {
-        let crew = Arc::new(Crew { transport, store, metrics });
+        let crew = Arc::new(Crew { transport, store, metrics, reading: Semaphore::new(READERS) });
         let (tasks, runtime) = (TaskTracker::new(), Handle::current());
         Arc::new(Self { crew, tasks, runtime, timers: Timers::default(), cut: Shutdown::default() })
     }
@@ -132,6 +139,7 @@ impl Crew {
     }
 
     async fn read(&self, cell: &Cell, key: LedgerKey) -> Option<Arc<Emitted>> {
+        let _turn = self.reading.acquire().await;
         let store = self.store.clone();
         match tokio::task::spawn_blocking(move || store.ledger_event(&key)).await {
             Ok(Ok(Some(event))) => return Some(Arc::new(Emitted::new(event))),

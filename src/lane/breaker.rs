@@ -2,7 +2,9 @@
 //!
 //! It opens by failures in a row or by their share of a window. While it is open one probe at a time goes out:
 //! three times a ledger row, the fourth time a fresh delivery, so that one event that always fails cannot hold a
-//! healthy endpoint. Pure: told outcomes and the time, it knows neither rows nor slots.
+//! healthy endpoint. The wait between two probes grows with the outage: whoever was away for a minute is found back within
+//! four seconds, whoever was away for a day is left alone. Pure: told outcomes and the time, it knows neither rows nor
+//! slots.
 
 use crate::lane::settings::BreakerSettings;
 use crate::lane::window::Window;
@@ -11,6 +13,9 @@ use std::time::Duration;
 
 /// A probe with a fresh delivery follows so many failing ones with rows.
 const ROWS: u32 = 3;
+/// A probe waits for this share of the outage: an endpoint is away longer, for want of a probe, by a sixteenth at most,
+/// and gets 37 requests in the first minute, 105 in the first hour.
+const SHARE: u32 = 16;
 
 /// The breaker of one lane.
 #[derive(Debug)]
@@ -19,8 +24,8 @@ pub(crate) struct Breaker {
     state: State,
     window: Window,
     consecutive: u32,
-    /// The wait before the next probe, until it is closed again.
-    wait: Duration,
+    /// When it opened, until it is closed again.
+    since: Option<Timestamp>,
     /// Probes that failed in a row.
     failed: u32,
     /// Grows with each change of state: an attempt that began in an older one proves no failure of this one.
@@ -76,6 +81,8 @@ pub(crate) struct Seen {
     pub(crate) health: Health,
     /// The era in which the attempt began.
     pub(crate) era: u32,
+    /// When it began.
+    pub(crate) started: Timestamp,
     /// Slots at which it closes again.
     pub(crate) most: u16,
 }
@@ -94,7 +101,7 @@ pub(crate) enum Moved {
 impl Breaker {
     pub(crate) fn new(settings: BreakerSettings) -> Self {
         let (state, window) = (State::Closed, Window::new(settings.window));
-        Self { settings, state, window, consecutive: 0, wait: settings.probe_min, failed: 0, era: 0, known: false }
+        Self { settings, state, window, consecutive: 0, since: None, failed: 0, era: 0, known: false }
     }
 
     /// Other rules from now on; its state stays.
@@ -118,6 +125,11 @@ impl Breaker {
             State::Open { .. } => Pass::None,
             State::HalfOpen { slots, .. } => Pass::Few(slots),
         }
+    }
+
+    /// Whether it opened and did not close again yet.
+    pub(crate) fn has_opened(&self) -> bool {
+        self.since.is_some()
     }
 
     pub(crate) fn era(&self) -> u32 {
@@ -149,7 +161,7 @@ impl Breaker {
                     return Moved::No;
                 }
                 // Without any row there is nothing to fall back to.
-                self.half_open((rows == Rows::Some).then(|| now.after(self.wait)));
+                self.half_open((rows == Rows::Some).then(|| now.after(self.wait(now))));
                 Moved::HalfOpened
             }
             State::HalfOpen { fresh_until: Some(until), .. } if until <= now && flights == 0 => {
@@ -186,15 +198,14 @@ impl Breaker {
                 Moved::HalfOpened
             }
             (State::Open { out: Out::Yes, .. }, health) if seen.era == self.era => {
-                if health == Health::Bad {
-                    self.failed += 1;
-                    self.wait = (self.wait * 2).min(self.settings.probe_max);
-                }
-                self.state = State::Open { probe_at: now.after(self.wait), out: Out::No };
+                self.failed += u32::from(health == Health::Bad);
+                self.state = State::Open { probe_at: self.next_probe(seen, now), out: Out::No };
                 Moved::No
             }
             (State::HalfOpen { slots, good, .. }, Health::Good) => self.good_half_open(slots, good + 1, seen.most),
-            (State::HalfOpen { slots, .. }, Health::Bad) if seen.era == self.era => self.failed_half_open(slots, now),
+            (State::HalfOpen { slots, .. }, Health::Bad) if seen.era == self.era => {
+                self.failed_half_open(slots, (seen, now))
+            }
             _ => Moved::No,
         }
     }
@@ -223,29 +234,40 @@ impl Breaker {
         self.state = State::Closed;
         self.era += 1;
         self.consecutive = 0;
-        self.wait = self.settings.probe_min;
+        self.since = None;
         self.window.clear();
         Moved::Closed
     }
 
     /// The first failure takes the slots back to one, the next one opens.
-    fn failed_half_open(&mut self, slots: u16, now: Timestamp) -> Moved {
+    fn failed_half_open(&mut self, slots: u16, (seen, now): (Seen, Timestamp)) -> Moved {
         self.era += 1;
         if slots > 1 {
             self.state = State::HalfOpen { slots: 1, good: 0, fresh_until: None };
             return Moved::No;
         }
         self.failed += 1;
-        self.wait = (self.wait * 2).min(self.settings.probe_max);
-        self.state = State::Open { probe_at: now.after(self.wait), out: Out::No };
+        self.since.get_or_insert(now);
+        self.state = State::Open { probe_at: self.next_probe(seen, now), out: Out::No };
         Moved::Opened
     }
 
     fn open(&mut self, now: Timestamp) {
         self.era += 1;
         self.failed = 0;
-        self.wait = self.settings.probe_min;
-        self.state = State::Open { probe_at: now.after(self.wait), out: Out::No };
+        self.since = Some(now);
+        self.state = State::Open { probe_at: now.after(self.wait(now)), out: Out::No };
+    }
+
+    /// The wait between two probes, or before the first.
+    fn wait(&self, now: Timestamp) -> Duration {
+        let age = self.since.map_or(Duration::ZERO, |since| now.since(since));
+        (age / SHARE).max(self.settings.probe_min).min(self.settings.probe_max)
+    }
+
+    /// From the start of one probe to that of the next: one that hangs has waited already when it times out.
+    fn next_probe(&self, last: Seen, now: Timestamp) -> Timestamp {
+        last.started.after(self.wait(now)).max(now)
     }
 
     fn half_open(&mut self, fresh_until: Option<Timestamp>) {
@@ -278,7 +300,7 @@ mod tests {
     }
 
     fn see(breaker: &mut Breaker, health: Health, now: i64) -> Moved {
-        let seen = Seen { health, era: breaker.era(), most: 8 };
+        let seen = Seen { health, era: breaker.era(), started: at(now), most: 8 };
         breaker.outcome(seen, at(now))
     }
 
@@ -309,15 +331,16 @@ mod tests {
         assert_eq!(see(&mut breaker, Health::Bad, 10), Moved::Opened);
     }
 
-    #[test]
-    fn probes_come_at_1_2_4_seconds_and_at_most_5_minutes_apart_every_fourth_fresh() {
+    /// The waits before the first so many probes of an outage, in milliseconds, each of which fails at once, and their
+    /// kinds.
+    fn probes(count: usize) -> (Vec<i64>, String) {
         let mut breaker = opened();
         let (mut now, mut waits, mut kinds) = (0, Vec::new(), String::new());
-        for _ in 0..12 {
+        for _ in 0..count {
             let due = breaker.wake_at().unwrap();
             assert!(!breaker.wants_row(at(due.as_millis() - 1)));
             assert_eq!(breaker.tick(at(due.as_millis() - 1), Rows::Some, 0), Moved::No);
-            waits.push((due.as_millis() - now) / 1_000);
+            waits.push(due.as_millis() - now);
             now = due.as_millis();
             if breaker.tick(at(now), Rows::Some, 0) == Moved::HalfOpened {
                 assert_eq!((breaker.pass(), breaker.wants_fresh()), (Pass::Few(1), true));
@@ -331,8 +354,41 @@ mod tests {
                 assert_eq!(see(&mut breaker, Health::Bad, now), Moved::No);
             }
         }
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
-        assert_eq!(kinds, "rrrfrrrfrrrf");
+        (waits, kinds)
+    }
+
+    #[test]
+    fn probes_wait_a_second_at_first_then_a_sixteenth_of_the_outage_and_five_minutes_at_most_every_fourth_is_fresh() {
+        let (waits, kinds) = probes(140);
+        assert_eq!(&kinds[..12], "rrrfrrrfrrrf");
+        let mut age = 0;
+        for wait in &waits {
+            assert_eq!(*wait, (age / 16).clamp(1_000, 300_000), "{age} ms after it opened");
+            age += wait;
+        }
+        assert_eq!((waits[0], *waits.last().unwrap()), (1_000, 300_000));
+        let in_the_first = |millis: i64| {
+            let at = waits.iter().scan(0, |at, wait| {
+                *at += wait;
+                Some(*at)
+            });
+            at.filter(|at| *at <= millis).count()
+        };
+        assert_eq!((in_the_first(60_000), in_the_first(3_600_000)), (37, 105));
+    }
+
+    #[test]
+    fn a_probe_that_hung_is_followed_at_once_by_the_next() {
+        let mut breaker = opened();
+        let due = breaker.wake_at().unwrap();
+        breaker.probing();
+        let seen = Seen { health: Health::Bad, era: breaker.era(), started: due, most: 8 };
+        breaker.outcome(seen, due.after(Duration::from_millis(900)));
+        assert_eq!(breaker.wake_at(), Some(due.after(Duration::from_secs(1))), "not more than one a second");
+        breaker.probing();
+        let due = breaker.wake_at().map_or(at(2_000), |due| due);
+        breaker.outcome(Seen { started: due, ..seen }, due.after(Duration::from_secs(15)));
+        assert_eq!(breaker.wake_at(), Some(due.after(Duration::from_secs(15))));
     }
 
     #[test]
@@ -371,7 +427,7 @@ mod tests {
         see(&mut breaker, Health::Good, 1);
         (0..3).for_each(|_| assert_eq!(see(&mut breaker, Health::Good, 2), Moved::No));
         assert_eq!(breaker.pass(), Pass::Few(4));
-        let old = Seen { health: Health::Bad, era: breaker.era(), most: 8 };
+        let old = Seen { health: Health::Bad, era: breaker.era(), started: at(2), most: 8 };
         assert_eq!((breaker.outcome(old, at(3)), breaker.pass()), (Moved::No, Pass::Few(1)));
         assert_eq!(breaker.outcome(old, at(3)), Moved::No, "it began before");
         assert_eq!(see(&mut breaker, Health::Bad, 4), Moved::Opened);

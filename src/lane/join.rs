@@ -1,9 +1,11 @@
 //! From behind to live: intake and the lane agree on an offset `J` between two records; the reader brings all
 //! below it, intake all from it on, which is held until the reader is there (protocol T9).
 
+use crate::lane::breaker::Pass;
 use crate::lane::gate::Gate;
 use crate::lane::park::{Draft, To};
-use crate::lane::place::{Place, Stand};
+use crate::lane::place::{Need, Place, Stand};
+use crate::lane::queue::Queue;
 use crate::lane::signal::{Joined, PlaceKey, Ride, Rider, Turn};
 use crate::lane::state::Lane;
 use crate::model::cursor::CursorMode;
@@ -66,7 +68,7 @@ impl Lane {
         let Some(number) = self.places.find(&key.at, key.stream) else { return Ride::Off };
         let place = self.places.get(number);
         place.advance(next);
-        place.need = crate::lane::place::Need::default();
+        place.need = Need::default();
         self.arrive(number);
         let place = self.places.at(number);
         let ride = match (place.next(), place.to) {
@@ -112,21 +114,36 @@ impl Lane {
     pub fn riders(&mut self) -> Vec<Rider> {
         self.called = false;
         let waiting = self.places.iter().filter(|(_, place)| self.is_rider(place));
-        waiting.filter_map(|(_, place)| Some(rider(place, place.next()?))).collect()
+        waiting.filter_map(|(_, place)| rider(place)).collect()
+    }
+
+    fn queue_for(&self, place: &Place) -> &Queue {
+        if place.key.stream == 0 { &self.queue } else { &self.replays }
     }
 
     /// Whether a reader is worth its while for this place now.
     pub(crate) fn is_rider(&self, place: &Place) -> bool {
         let Some(next) = place.next() else { return false };
-        let queue = if place.key.stream == 0 { &self.queue } else { &self.replays };
         place.is_covered()
             && !place.closing
             && place.to.is_none_or(|to| next < to)
-            && queue.len() * 2 <= self.settings.queue
-            && (place.need.rows == 0
-                || self.ledger.has_room(place.need.rows, place.need.bytes)
-                || self.ledger.rows() == 0)
+            && self.queue_for(place).len() * 2 <= self.reader_room()
+            && self.has_room_for(place.need)
             && !matches!(self.gate(), Gate::Shut(_))
+    }
+
+    fn has_room_for(&self, need: Need) -> bool {
+        let room = || !self.breaker.has_opened() && self.ledger.has_room(need.rows, need.bytes);
+        need.rows == 0 || self.ledger.rows() == 0 || room()
+    }
+
+    /// How many deliveries a reader may have in the queue. After an outage no more than may go at once: what is taken and
+    /// then overtaken by a failure costs rows.
+    pub(crate) fn reader_room(&self) -> usize {
+        match self.breaker.pass() {
+            Pass::Few(few) if self.breaker.has_opened() => self.settings.queue.min(usize::from(few)),
+            Pass::Few(_) | Pass::All | Pass::None => self.settings.queue,
+        }
     }
 
     /// Goes live when the reader has come to the agreed offset; only now may what is held start (INV-7).
@@ -153,13 +170,14 @@ impl Lane {
     }
 }
 
-fn rider(place: &Place, next: i64) -> Rider {
-    Rider { place: place.key.clone(), next, to: place.to, since: place.since }
+fn rider(place: &Place) -> Option<Rider> {
+    Some(Rider { place: place.key.clone(), next: place.next()?, to: place.to, since: place.since })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lane::settings::DeliverySettings;
     use crate::lane::signal::Effect;
     use crate::lane::world::log::{at, settings, status};
     use crate::lane::world::solo::{Solo, main};
@@ -300,5 +318,56 @@ mod tests {
         }
         assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::Read)), "INV-15: a reader is called again");
         assert!(solo.lane.riders().iter().all(|rider| rider.next == 8) && solo.lane.riders().len() == 1);
+    }
+
+    #[test]
+    fn in_an_outage_a_reader_brings_a_probe_and_not_a_queue_full_that_would_become_rows() {
+        let mut solo = Solo::new(DeliverySettings { queue: 100, ..settings(Ordering::None, 0) });
+        (1..=3).for_each(|offset| solo.offer(offset, &[0]));
+        for (attempt, _) in solo.starts() {
+            solo.finish(attempt, status(500, Absent));
+        }
+        solo.offer(4, &[0]);
+        solo.flush();
+        for _ in 0..3 {
+            solo.wait(1_000);
+            let (attempt, _) = solo.starts()[0].clone();
+            solo.finish(attempt, status(500, Absent));
+            solo.flush();
+        }
+        solo.wait(1_000);
+        assert!(matches!(solo.lane.gate(), Gate::HalfOpen(1)));
+        assert_eq!(solo.lane.riders().len(), 1);
+        assert_eq!((solo.scan(4, &[0]), solo.scan(5, &[0])), (Ride::On, Ride::Off));
+        assert!(solo.lane.riders().is_empty());
+        let (attempt, offsets) = solo.starts()[0].clone();
+        solo.finish(attempt, status(200, Absent));
+        assert_eq!((offsets, solo.lane.riders().len()), (vec![4], 1), "it goes on with the next");
+    }
+
+    #[test]
+    fn in_an_outage_a_reader_parks_nothing_behind_rows_and_goes_on_when_it_is_over() {
+        let mut solo = Solo::new(DeliverySettings { queue: 100, ledger_rows: 100, ..settings(Ordering::Key, 0) });
+        (0..6).for_each(|offset| solo.offer(offset, &[1 + (offset % 3) as u8]));
+        for (attempt, _) in solo.starts() {
+            solo.finish(attempt, status(500, Absent));
+        }
+        solo.offer(6, &[1]);
+        solo.flush();
+        solo.wait(1_000);
+        let (probe, _) = solo.starts()[0].clone();
+        solo.finish(probe, status(200, Absent));
+        assert!(matches!(solo.lane.gate(), Gate::HalfOpen(_)));
+        solo.flush();
+        assert_eq!((solo.scan(6, &[2]), solo.lane.counts().rows), (Ride::Off, 5));
+        assert!(solo.lane.riders().is_empty());
+        while solo.lane.gate() != Gate::Open {
+            solo.now += 2_500;
+            let (attempt, _) = solo.starts()[0].clone();
+            solo.finish(attempt, status(200, Absent));
+            solo.flush();
+        }
+        assert!(solo.lane.counts().rows > 0, "not only when the ledger is empty");
+        assert_eq!((solo.lane.riders().len(), solo.scan(6, &[2])), (1, Ride::On));
     }
 }

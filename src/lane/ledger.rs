@@ -5,6 +5,7 @@
 
 use crate::lane::queue::Allowed;
 use crate::model::delivery::{LedgerHead, LedgerKey, Ticket};
+use crate::model::outcome::{Outcome, RetryAfter};
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
 use crate::model::weight::ROW;
@@ -181,6 +182,20 @@ impl Ledger {
         let head = row.head.clone();
         self.seat(key);
         Some(head)
+    }
+
+    /// The endpoint is back: what failed because it was not there is due. With order per key a row that waited on for
+    /// hours would hold its key, and fill the ledger with what comes behind it. What the endpoint asked to be left alone
+    /// with stays, and so does what the store says: a kill brings the old dates back. Walks over all rows.
+    pub(crate) fn hasten(&mut self, now: Timestamp) {
+        let mut hastened = Vec::new();
+        for (key, row) in &mut self.rows {
+            if row.head.due > now && !asked_to_wait(row.head.last.as_ref()) {
+                row.head.due = now;
+                hastened.push(key.clone());
+            }
+        }
+        hastened.iter().for_each(|key| self.seat(key));
     }
 
     /// The attempt of a busy row was cut off: the row is as it was.
@@ -371,6 +386,11 @@ pub(crate) enum Judged {
     Same,
     Full,
     Free,
+}
+
+fn asked_to_wait(last: Option<&Outcome>) -> bool {
+    let Some(Outcome::Answered(answer)) = last else { return false };
+    matches!(answer.retry_after, RetryAfter::Seconds(_) | RetryAfter::Date(_))
 }
 
 fn weight(head: &LedgerHead) -> u64 {

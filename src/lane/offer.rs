@@ -124,14 +124,19 @@ impl Lane {
         let stream = self.places.at(number).key.stream;
         let keyed = self.settings.ordering == Ordering::Key && self.ledger.rows() > 0;
         let blocked = if keyed { events.iter().filter(|event| self.is_blocked(number, event)).count() } else { 0 };
-        let limit = self.settings.queue;
+        let limit = match from {
+            From::Intake => self.settings.queue,
+            From::Reader => self.reader_room(),
+        };
         if !self.queue_of(stream).has_room(events.len() - blocked, limit) {
             return Err(NoRoom { need: Need::default(), events });
         }
         if blocked > 0 {
             let parked = events.iter().filter(|event| self.is_blocked(number, event)).cloned().collect::<Vec<_>>();
             let bytes = parked.iter().map(|event| ROW + u64::from(event.size())).sum();
-            if !self.ledger.has_room(blocked, bytes) {
+            // Before an outage is over a reader would fill the ledger with what the log has.
+            let early = from == From::Reader && self.breaker.has_opened();
+            if early || !self.ledger.has_room(blocked, bytes) {
                 return Err(NoRoom { need: Need { rows: blocked, bytes }, events });
             }
             let queued = events.into_iter().filter(|event| !parked.iter().any(|other| Arc::ptr_eq(event, other)));

@@ -235,14 +235,19 @@ impl Lane {
             }
             _ => {}
         }
-        let seen = Seen { health, era: flight.era, most: self.slots.limit() };
+        let Flight { era, started, .. } = *flight;
+        let seen = Seen { health, era, started, most: self.slots.limit() };
+        if health == Health::Good && self.breaker.has_opened() {
+            self.ledger.hasten(now);
+        }
         let moved = self.breaker.outcome(seen, now);
         self.breaker_moved(moved, turn);
     }
 
     /// An attempt ended without an outcome: if it was a probe, another one may go.
     pub(crate) fn learn_nothing(&mut self, flight: &Flight, turn: &mut Turn<'_>) {
-        let seen = Seen { health: Health::Unknown, era: flight.era, most: self.slots.limit() };
+        let Flight { era, started, .. } = *flight;
+        let seen = Seen { health: Health::Unknown, era, started, most: self.slots.limit() };
         let moved = self.breaker.outcome(seen, turn.now);
         self.breaker_moved(moved, turn);
     }
@@ -295,7 +300,7 @@ mod tests {
     use crate::lane::gate::Gate;
     use crate::lane::settings::DeliverySettings;
     use crate::lane::signal::What;
-    use crate::model::subscription::OnBlocked;
+    use crate::model::subscription::{OnBlocked, Retry};
 
     #[test]
     fn what_is_accepted_at_once_is_never_written() {
@@ -330,6 +335,26 @@ mod tests {
         assert!(solo.start().is_none());
         solo.now += 1;
         assert!(matches!(solo.start().unwrap().what, What::Retry(_)));
+    }
+
+    #[test]
+    fn after_an_outage_what_failed_in_it_is_due_at_once_but_for_what_was_asked_to_wait() {
+        let retry = Retry { schedule: vec![Duration::from_secs(3_600)], ..DeliverySettings::default().retry };
+        let mut solo = Solo::new(DeliverySettings { retry, ..settings(Ordering::None, 0) });
+        (1..=3).for_each(|offset| solo.offer(offset, &[0]));
+        let asked = crate::model::outcome::RetryAfter::Seconds(Duration::from_secs(5_000));
+        for ((attempt, _), retry_after) in solo.starts().into_iter().zip([asked, Absent, Absent]) {
+            solo.finish(attempt, status(500, retry_after));
+        }
+        assert_eq!(solo.lane.gate(), Gate::Shut(Shut::Breaker));
+        solo.flush();
+        solo.wait(1_000);
+        let probes = solo.starts();
+        assert_eq!(probes.len(), 1);
+        solo.finish(probes[0].0, status(200, Absent));
+        let due = solo.starts().into_iter().map(|(_, offsets)| offsets[0]).collect::<Vec<_>>();
+        assert!(due == [2] || due == [3], "one was the probe, one was asked to wait: {due:?}");
+        assert_eq!(solo.lane.ledger.next_due(), Some(solo.time().after(Duration::from_millis(4_999_000))));
     }
 
     #[test]

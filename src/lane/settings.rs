@@ -50,7 +50,7 @@ pub struct BreakerSettings {
     pub window: Duration,
     /// Fewer outcomes than this have no share.
     pub min_calls: u32,
-    /// The wait before the first probe; it doubles.
+    /// The wait before the first probe, and the shortest between two.
     pub probe_min: Duration,
     /// The longest wait between two probes.
     pub probe_max: Duration,

@@ -202,13 +202,28 @@ impl ProducerContext for Refused {
 
 /// Produces all of `samples` in their order at the broker of this address, of whatever kind.
 pub(crate) fn produce(address: &str, topic: &str, samples: impl IntoIterator<Item = Sample>) {
-    produce_with(address, topic, samples.into_iter().map(|sample| (sample, OwnedHeaders::new())));
+    let samples = samples.into_iter().map(|sample| (sample, OwnedHeaders::new()));
+    produce_within(address, (topic, "5"), samples);
+}
+
+/// As [`produce`], without waiting for more that could go along: for samples that come one by one.
+pub(crate) fn produce_each_at_once(address: &str, topic: &str, samples: impl IntoIterator<Item = Sample>) {
+    let samples = samples.into_iter().map(|sample| (sample, OwnedHeaders::new()));
+    produce_within(address, (topic, "0"), samples);
 }
 
 /// As [`produce`], with headers.
 pub(crate) fn produce_with(address: &str, topic: &str, samples: impl IntoIterator<Item = (Sample, OwnedHeaders)>) {
+    produce_within(address, (topic, "5"), samples);
+}
+
+fn produce_within(
+    address: &str,
+    (topic, linger): (&str, &str),
+    samples: impl IntoIterator<Item = (Sample, OwnedHeaders)>,
+) {
     let mut client = client(address);
-    client.set("linger.ms", "5").set("acks", "all").set("enable.idempotence", "true");
+    client.set("linger.ms", linger).set("acks", "all").set("enable.idempotence", "true");
     let producer: BaseProducer<Refused> = client.create_with_context(Refused::default()).unwrap();
     for (sample, headers) in samples {
         let record = BaseRecord::to(topic).partition(sample.partition).key(&sample.key).payload(&sample.value);
