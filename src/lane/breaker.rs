@@ -16,6 +16,8 @@ const ROWS: u32 = 3;
 /// A probe waits for this share of the outage: an endpoint is away longer, for want of a probe, by a sixteenth at most,
 /// and gets 37 requests in the first minute, 105 in the first hour.
 const SHARE: u32 = 16;
+/// A probe that timed out is followed by the next after this share of the shortest wait.
+const BREATH: u32 = 10;
 
 /// The breaker of one lane.
 #[derive(Debug)]
@@ -265,9 +267,10 @@ impl Breaker {
         (age / SHARE).max(self.settings.probe_min).min(self.settings.probe_max)
     }
 
-    /// From the start of one probe to that of the next: one that hangs has waited already when it times out.
+    /// From the start of one probe to that of the next: one that hangs has waited already when it times out. But the
+    /// endpoint shall have seen the end of one request before it gets the next with the same id.
     fn next_probe(&self, last: Seen, now: Timestamp) -> Timestamp {
-        last.started.after(self.wait(now)).max(now)
+        last.started.after(self.wait(now)).max(now.after(self.settings.probe_min / BREATH))
     }
 
     fn half_open(&mut self, fresh_until: Option<Timestamp>) {
@@ -378,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_hung_is_followed_at_once_by_the_next() {
+    fn a_probe_that_hung_is_followed_by_the_next_after_a_breath() {
         let mut breaker = opened();
         let due = breaker.wake_at().unwrap();
         breaker.probing();
@@ -388,7 +391,7 @@ mod tests {
         breaker.probing();
         let due = breaker.wake_at().map_or(at(2_000), |due| due);
         breaker.outcome(Seen { started: due, ..seen }, due.after(Duration::from_secs(15)));
-        assert_eq!(breaker.wake_at(), Some(due.after(Duration::from_secs(15))));
+        assert_eq!(breaker.wake_at(), Some(due.after(Duration::from_millis(15_100))));
     }
 
     #[test]

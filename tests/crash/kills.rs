@@ -146,6 +146,7 @@ fn live_and_die(house: &House, who: (&Receiver, Daemon, &mut Operator), dice: &m
         let passes = dice.one_of(often);
         tale.killed(receiver);
         daemon.kill();
+        until_idle(receiver);
         daemon = house.home.spawn_with(&[("FAILPOINTS", &format!("{point}={passes}*off->return"))]);
         let until = Instant::now() + Duration::from_millis(500 + dice.below(2_500));
         while !daemon.has_ended() && Instant::now() < until {
@@ -162,6 +163,7 @@ fn live_and_die(house: &House, who: (&Receiver, Daemon, &mut Operator), dice: &m
     }
     tale.killed(receiver);
     daemon.kill();
+    until_idle(receiver);
     let (begun, before) = (Instant::now(), receiver.arrived("/a"));
     let mut daemon = house.home.spawn();
     if before < tale.orders && dice.below(2) == 0 {
@@ -172,6 +174,11 @@ fn live_and_die(house: &House, who: (&Receiver, Daemon, &mut Operator), dice: &m
     }
     daemon.until_ready();
     daemon
+}
+
+/// Until the receiver has seen that the dead one's connections are gone: what comes then is no second request beside them.
+fn until_idle(receiver: &Receiver) {
+    wait::until_so("the end of what was out", Duration::from_secs(30), || receiver.is_idle());
 }
 
 // === impl Tale ===

@@ -107,6 +107,11 @@ impl Receiver {
         look(self.inner.books.lock().unwrap().entry(path.into()).or_default())
     }
 
+    /// Whether no request is out: all that were are answered, or it has seen that their connection is gone.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.inner.books.lock().unwrap().values().all(|book| book.out.is_empty())
+    }
+
     pub(crate) fn arrived(&self, path: &str) -> u64 {
         self.book(path, |book| book.orders.len() as u64)
     }
