@@ -36,7 +36,10 @@ mod wire;
 use report::Report;
 use std::process::ExitCode;
 
-const PARTS: [(&str, fn(&mut Report)); 5] = [
+/// A part: its name, and what it does.
+type Part = (&'static str, fn(&mut Report));
+
+const PARTS: [Part; 5] = [
     ("hundred", hundred::run),
     ("million", million::run),
     ("hundred-down", down::run),
