@@ -17,7 +17,6 @@ use crate::pipeline::Passage;
 use crate::registry::desk::Said;
 use crate::runtime::clock;
 use crate::runtime::fault;
-use crate::store::error::StoreError;
 use crate::store::space::Space;
 use crate::subscriptions::cell::Hands;
 use std::collections::HashSet;
@@ -216,6 +215,9 @@ impl<'a> Scan<'a> {
         self.platform.board(offset).into_iter().for_each(|waiter| self.aboard.board(waiter));
         let carried = self.carry(&record);
         self.worked += begun.elapsed();
+        if !matches!(carried, Carried::Lacks(_)) {
+            self.hands().metrics.catch_up_read(1); // else it is read again
+        }
         match carried {
             Carried::On => self.lacks = None,
             Carried::Unread => {
@@ -247,10 +249,7 @@ impl<'a> Scan<'a> {
             let read = !passage.events.is_empty() || pipeline.reads(&record.origin.topic);
             read.then_some((passage, groups))
         });
-        let Some((passage, groups)) = passed else {
-            self.hands().metrics.catch_up_read(1);
-            return Carried::Unread;
-        };
+        let Some((passage, groups)) = passed else { return Carried::Unread };
         let Passage { events, mut faults, dropped, stop, absent } = passage;
         if let Some(schema) = absent {
             match self.parts.desk.ask(schema, clock::now()) {
@@ -258,8 +257,7 @@ impl<'a> Scan<'a> {
                 Said::Nothing(why) => faults.push(decode::fault(why)),
             }
         }
-        self.hands().metrics.catch_up_read(1);
-        if let Some(why) = self.stops(record, stop, &faults) {
+        if let Some(why) = self.stops(record, stop.as_ref(), &faults) {
             return Carried::Stopped(why);
         }
         for fault in dropped {
@@ -277,17 +275,9 @@ impl<'a> Scan<'a> {
     }
 
     /// Why a record cannot be passed now, if so.
-    fn stops(&self, record: &Record, stop: Option<Fault>, faults: &[Fault]) -> Option<String> {
-        if let Some(Fault { mapping, detail, .. }) = stop {
-            let mapping = mapping.unwrap_or_default();
-            return Some(format!("mapping {mapping} stops it (on_error: stop): {detail}"));
-        }
-        let room = faults.is_empty()
-            || match self.parts.quarantine.has_room(record, faults) {
-                Ok(room) => room,
-                Err(error) => return Some(in_words(error)),
-            };
-        (!room).then(|| "the quarantine is full (limits.quarantine): send its records again or remove them".into())
+    fn stops(&self, record: &Record, stop: Option<&Fault>, faults: &[Fault]) -> Option<String> {
+        let no_room = || Some(self.parts.quarantine.admits(record, faults).err()?.to_string());
+        stop.map(Fault::stops).or_else(no_room)
     }
 
     /// The schema of the next record is being looked up.
@@ -368,8 +358,4 @@ impl<'a> Scan<'a> {
             std::thread::sleep(turns::rest(std::mem::take(&mut self.worked), self.parts.scans, live));
         }
     }
-}
-
-fn in_words(error: StoreError) -> String {
-    format!("the quarantine cannot be read: {error}")
 }

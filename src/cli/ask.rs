@@ -1,25 +1,24 @@
-//! Asks a daemon's own listeners: the few lines of HTTP that commands need.
-//!
-//! It is no endpoint of a subscriber that is called, so the egress guard is not asked, and nobody stands between: no
-//! redirect, no proxy, no TLS. Version 1.0 of HTTP, in which an answer has no chunks and ends with its connection.
+//! Asks a daemon's own listeners, for commands that look at the status themselves.
 
+use crate::egress::exchange::Request;
+use crate::egress::service::{Answer, Service};
+use crate::model::outcome::FailureCause;
 use crate::model::secret::Secret;
-use anyhow::{Context, bail};
+use anyhow::Context;
+use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::Value;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use url::Url;
 
 /// How long an answer may take. As long as the API itself gives one.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The most bytes of an answer that are read: a subscription has a few KiB.
-const ANSWER: u64 = 1 << 20;
+const ANSWER: usize = 1 << 20;
 
 /// What is asked.
 pub struct Question<'q> {
     /// `GET`, `POST` ...
-    pub method: &'q str,
+    pub method: Method,
     /// Where.
     pub url: &'q Url,
     /// Who asks; `None`: everybody may.
@@ -28,50 +27,28 @@ pub struct Question<'q> {
     pub body: Option<&'q Value>,
 }
 
-/// What was answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// The body, as text.
-    pub body: String,
-}
-
 /// Asks it.
 ///
 /// # Errors
 /// Nobody answers there, or not in HTTP.
 pub async fn ask(question: Question<'_>) -> anyhow::Result<Answer> {
-    let url = question.url;
-    let answer = tokio::time::timeout(PATIENCE, exchange(&question)).await;
-    answer.with_context(|| format!("no answer from {url} within {} s", PATIENCE.as_secs()))?
-}
-
-async fn exchange(question: &Question<'_>) -> anyhow::Result<Answer> {
-    let place = question.url.authority();
-    let addresses = question.url.socket_addrs(|| None).with_context(|| format!("cannot look up {place}"))?;
-    let stream = TcpStream::connect(&addresses[..]).await;
-    let mut stream = stream.with_context(|| format!("nobody listens on {place}"))?;
-    stream.write_all(written(question).as_bytes()).await.with_context(|| format!("cannot ask {place}"))?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER).read_to_end(&mut answer).await.with_context(|| format!("{place} broke off"))?;
-    let answer = String::from_utf8_lossy(&answer);
-    let parsed = answer.split_once("\r\n\r\n").and_then(|(head, body)| {
-        let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
-        Some(Answer { status, body: body.to_owned() })
-    });
-    let Some(parsed) = parsed else { bail!("{place} does not speak HTTP") };
-    Ok(parsed)
-}
-
-fn written(question: &Question<'_>) -> String {
     let Question { method, url, token, body } = question;
-    let token = token.map(|token| format!("authorization: Bearer {}\r\n", token.expose())).unwrap_or_default();
-    let body = body.map(Value::to_string);
-    let kind =
-        body.as_ref().map(|body| format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()));
-    let (kind, body) = (kind.unwrap_or_default(), body.unwrap_or_default());
-    format!("{method} {} HTTP/1.0\r\nhost: {}\r\n{token}{kind}\r\n{body}", url.path(), url.authority())
+    let mut headers = HeaderMap::new();
+    if let Some(token) = token {
+        let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+        headers.insert(header::AUTHORIZATION, bearer.ok().context("--token: it holds characters that no token has")?);
+    }
+    if body.is_some() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    let body = body.map(|body| body.to_string().into()).unwrap_or_default();
+    let request = Request { url: url.clone(), method, headers, body, timeout: PATIENCE };
+    Service::new(None)?.ask(request, ANSWER).await.map_err(|failure| {
+        let nobody = failure.cause == FailureCause::Connect;
+        let place = url.authority();
+        let what = if nobody { format!("nobody listens on {place}") } else { format!("no answer from {url}") };
+        anyhow::Error::new(failure).context(what)
+    })
 }
 
 /// A URL of a daemon, as it is written on the command line.
@@ -88,7 +65,10 @@ pub fn url(text: &str) -> Result<Url, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Router;
+    use axum::routing::post;
     use serde_json::json;
+    use tokio::net::TcpListener;
 
     #[test]
     fn what_is_no_plain_url_is_refused() {
@@ -98,13 +78,22 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_question_has_its_token_and_its_body() {
-        let url = url("http://x:1/a").unwrap();
+    #[tokio::test]
+    async fn a_question_has_its_token_and_its_body() {
+        let told = |headers: HeaderMap, body: String| async move {
+            let said = ["authorization", "content-type", "content-length"].map(|name| headers[name].to_str().unwrap());
+            [&said[..], &[&body]].concat().join("\n")
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/a", listener.local_addr().unwrap())).unwrap();
         let (token, body) = (Secret::new("t0ken"), json!({"a": "ä"}));
-        let question = Question { method: "POST", url: &url, token: Some(&token), body: Some(&body) };
-        let expected = "POST /a HTTP/1.0\r\nhost: x:1\r\nauthorization: Bearer t0ken\r\n\
-                        content-type: application/json\r\ncontent-length: 10\r\n\r\n{\"a\":\"ä\"}";
-        assert_eq!(written(&question), expected);
+        let question = Question { method: Method::POST, url: &url, token: Some(&token), body: Some(&body) };
+        let app = Router::new().route("/a", post(told));
+        let answer = tokio::select! {
+            served = async { axum::serve(listener, app).await } => panic!("{served:?}"),
+            answer = ask(question) => answer.unwrap(),
+        };
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.body, "Bearer t0ken\napplication/json\n10\n{\"a\":\"ä\"}");
     }
 }

@@ -6,6 +6,7 @@ use crate::cli::ask::{self, Question};
 use crate::cli::common::{self, Exit};
 use crate::cli::output::{self, Output};
 use anyhow::ensure;
+use http::Method;
 use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
@@ -45,8 +46,8 @@ pub async fn run(args: Args, output: Output) -> anyhow::Result<Exit> {
 }
 
 async fn once(url: &Url, output: Output) -> anyhow::Result<()> {
-    let answer = ask::ask(Question { method: "GET", url, token: None, body: None }).await?;
-    let said = output::harmless(answer.body.trim_end());
+    let answer = ask::ask(Question { method: Method::GET, url, token: None, body: None }).await?;
+    let said = output::harmless(String::from_utf8_lossy(&answer.body).trim_end());
     ensure!(answer.status == 200, "{} says {}: {}", url.path(), answer.status, said.replace('\n', "; "));
     output.line(said)?;
     Ok(())

@@ -13,6 +13,8 @@ use url::Url;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Items of a page, as many as the API gives.
 const PAGE: usize = 200;
+/// Bytes of an answer: a page of the API has a few hundred KiB, one quarantined record some MiB in base64.
+const MOST: usize = 128 << 20;
 
 /// Options of commands that ask a running daemon.
 #[derive(Clone, Debug, clap::Args)]
@@ -63,7 +65,7 @@ impl Remote {
             bearer.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, bearer);
         }
-        Ok(Self { service: Service::new()?, api: reach.api.clone(), headers })
+        Ok(Self { service: Service::new(None)?, api: reach.api.clone(), headers })
     }
 
     /// Reads a resource.
@@ -127,7 +129,7 @@ impl Remote {
     ) -> anyhow::Result<Value> {
         let (url, headers) = (self.url(path, query), self.headers.clone());
         let body = body.map(|body| body.to_string().into()).unwrap_or_default();
-        let asked = self.service.ask(Request { url, method, headers, body, timeout: PATIENCE }).await;
+        let asked = self.service.ask(Request { url, method, headers, body, timeout: PATIENCE }, MOST).await;
         let api = &self.api;
         let answer = asked.with_context(|| format!("no answer from {api}; is a daemon running there? See --api"))?;
         if !(200..300).contains(&answer.status) {
@@ -195,10 +197,10 @@ mod tests {
     fn a_refusal_tells_all_that_is_wrong_and_cannot_command_the_terminal() {
         let body = serde_json::json!({ "title": "Fields are wrong", "detail": "2 fields are wrong", "errors": [
             { "pointer": "/url", "detail": "is\u{1b}[2J missing" }, { "pointer": "/types", "detail": "is missing" } ] });
-        let answer = Answer { status: 422, headers: HeaderMap::new(), body: body.to_string().into() };
+        let answer = Answer { status: 422, body: body.to_string().into() };
         let told = refusal(&answer).to_string();
         assert_eq!(told, "Fields are wrong: 2 fields are wrong\n  /url is\u{fffd}[2J missing\n  /types is missing");
-        let other = Answer { status: 502, headers: HeaderMap::new(), body: "<html>".into() };
+        let other = Answer { status: 502, body: "<html>".into() };
         assert!(refusal(&other).to_string().contains("status 502"));
     }
 }

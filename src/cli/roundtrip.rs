@@ -14,7 +14,7 @@ use crate::model::secret::Secret;
 use crate::runtime::clock;
 use crate::runtime::random;
 use anyhow::{Context, anyhow, bail, ensure};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -146,19 +146,19 @@ fn wanted(args: &Args, address: SocketAddr, key: &str) -> Value {
 /// Makes the subscription; where it stands.
 async fn subscribe(args: &Args, wanted: &Value) -> anyhow::Result<Url> {
     let url = args.api.join("/v1/subscriptions")?;
-    let question = Question { method: "POST", url: &url, token: args.token.as_ref(), body: Some(wanted) };
+    let question = Question { method: Method::POST, url: &url, token: args.token.as_ref(), body: Some(wanted) };
     let answer = ask::ask(question).await?;
-    let said = output::harmless(&answer.body);
+    let said = output::harmless(&String::from_utf8_lossy(&answer.body));
     ensure!(answer.status == 201, "the API refused a subscription with {}: {said}", answer.status);
-    let made: Value = serde_json::from_str(&answer.body).context("the API answered no JSON")?;
+    let made: Value = serde_json::from_slice(&answer.body).context("the API answered no JSON")?;
     let id = made["id"].as_str().context("the API answered a subscription without an id")?;
     Ok(args.api.join(&format!("/v1/subscriptions/{id}"))?)
 }
 
 async fn unsubscribe(args: &Args, subscription: &Url) -> anyhow::Result<()> {
-    let question = Question { method: "DELETE", url: subscription, token: args.token.as_ref(), body: None };
+    let question = Question { method: Method::DELETE, url: subscription, token: args.token.as_ref(), body: None };
     let answer = ask::ask(question).await.with_context(|| format!("delete {subscription} yourself"))?;
-    let said = output::harmless(&answer.body);
+    let said = output::harmless(&String::from_utf8_lossy(&answer.body));
     ensure!(answer.status == 204, "{subscription} was not deleted ({}), do it yourself: {said}", answer.status);
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::pipeline::{Passage, Pipeline};
 use crate::progress::gate::Reason;
 use crate::progress::partition::{Admission, Admitted};
 use crate::progress::partitions::Partitions;
-use crate::quarantine::Quarantine;
+use crate::quarantine::{NoRoom, Quarantine};
 use crate::registry::desk::{Desk, Said};
 use crate::runtime::clock;
 use crate::runtime::fault;
@@ -134,20 +134,16 @@ impl Admit {
 
     /// Why a record cannot go on, if so.
     fn stops(&self, record: &Record, passage: &Passage) -> Option<(Reason, String)> {
-        if let Some(Fault { mapping, field, detail, .. }) = &passage.stop {
-            let (mapping, field) = (mapping.as_deref().unwrap_or_default(), field.as_deref().unwrap_or_default());
-            let why = format!("mapping {mapping} stops it (on_error: stop) at {field}: {detail}");
-            return Some((Reason::Store, why));
+        if let Some(fault) = &passage.stop {
+            return Some((Reason::Store, fault.stops()));
         }
-        let fault = passage.faults.first()?;
-        match self.quarantine.has_room(record, &passage.faults) {
-            Ok(true) => None,
-            Ok(false) => {
-                let what = "the quarantine is full (limits.quarantine): send its records again or remove them";
-                Some((Reason::Quarantine, format!("{what}. This one: {}", fault.detail)))
-            }
-            Err(error) => Some((Reason::Store, format!("the quarantine cannot be read: {error}"))),
-        }
+        let why = self.quarantine.admits(record, &passage.faults).err()?;
+        let reason = match why {
+            NoRoom::Full => Reason::Quarantine,
+            NoRoom::Unread(_) => Reason::Store,
+        };
+        let detail = passage.faults.first().map(|fault| fault.detail.as_str()).unwrap_or_default();
+        Some((reason, format!("{why}. This one: {detail}")))
     }
 
     /// Counts whether an event is what the catalogue promises. It leaves all the same: whoever waits for it is better

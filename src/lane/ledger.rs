@@ -190,7 +190,7 @@ impl Ledger {
     pub(crate) fn hasten(&mut self, now: Timestamp) {
         let mut hastened = Vec::new();
         for (key, row) in &mut self.rows {
-            if row.head.due > now && !asked_to_wait(row.head.last.as_ref()) {
+            if row.head.due > now && !was_told_when(row.head.last.as_ref()) {
                 row.head.due = now;
                 hastened.push(key.clone());
             }
@@ -388,7 +388,8 @@ pub(crate) enum Judged {
     Free,
 }
 
-fn asked_to_wait(last: Option<&Outcome>) -> bool {
+/// Whether the endpoint itself said when it wants to be tried again.
+fn was_told_when(last: Option<&Outcome>) -> bool {
     let Some(Outcome::Answered(answer)) = last else { return false };
     matches!(answer.retry_after, RetryAfter::Seconds(_) | RetryAfter::Date(_))
 }

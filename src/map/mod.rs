@@ -92,7 +92,13 @@ impl Mappings {
     /// Whether some mapping reads `topic`.
     #[must_use]
     pub fn matches_topic(&self, topic: &str) -> bool {
-        self.by_name.contains_key(topic) || self.by_pattern.iter().any(|(selector, _)| selector.matches(topic))
+        self.names_topic(topic) || self.by_pattern.iter().any(|(selector, _)| selector.matches(topic))
+    }
+
+    /// Whether some mapping reads `topic` by its name.
+    #[must_use]
+    pub fn names_topic(&self, topic: &str) -> bool {
+        self.by_name.contains_key(topic)
     }
 
     /// All mappings, in their order.

@@ -78,6 +78,18 @@ pub enum FaultReason {
     Event,
 }
 
+// === impl Fault ===
+
+impl Fault {
+    /// What is said where a mapping's `on_error: stop` makes it stop a partition.
+    #[must_use]
+    pub fn stops(&self) -> String {
+        let Self { mapping, field, detail, .. } = self;
+        let (mapping, field) = (mapping.as_deref().unwrap_or_default(), field.as_deref().unwrap_or_default());
+        format!("mapping {mapping} stops it (on_error: stop) at {field}: {detail}")
+    }
+}
+
 // === impl Owed ===
 
 impl Owed {

@@ -194,15 +194,14 @@ impl Pipeline {
             TopicSelector::Name(name) => Some(name.clone()),
             TopicSelector::Pattern(_) => None,
         });
-        // `__consumer_offsets` and its like are Kafka's own: only a mapping that names one reads it.
-        let matched = existing.iter().filter(|topic| !topic.starts_with("__") && self.mappings.matches_topic(topic));
-        named.chain(matched.cloned()).collect()
+        named.chain(existing.iter().filter(|topic| self.reads(topic)).cloned()).collect()
     }
 
-    /// Whether some mapping reads `topic`.
+    /// Whether some mapping reads `topic`. `__consumer_offsets` and its like are Kafka's own: only a mapping that names
+    /// one reads it.
     #[must_use]
     pub fn reads(&self, topic: &str) -> bool {
-        self.mappings.matches_topic(topic)
+        self.mappings.names_topic(topic) || !topic.starts_with("__") && self.mappings.matches_topic(topic)
     }
 
     /// The mappings that are gone under the `new` rules, or make events of another type there.

@@ -41,6 +41,17 @@ pub struct Becomes {
     pub batch: Batch,
 }
 
+/// Why a record finds no room.
+#[derive(Debug, thiserror::Error)]
+pub enum NoRoom {
+    /// The budget is spent.
+    #[error("the quarantine is full (limits.quarantine): send its records again or remove them")]
+    Full,
+    /// Nobody knows.
+    #[error("the quarantine cannot be read: {0}")]
+    Unread(#[from] StoreError),
+}
+
 /// Whether there is such a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -91,12 +102,16 @@ impl Quarantine {
         self.lock().weight
     }
 
-    /// Whether these faults of a record find room; those whose rows are there already do. One record may go beyond the
-    /// budget, so that a large one finds room, too.
+    /// Whether these faults of a record find room; those whose rows are there already do, and so does a record without
+    /// any. One record may go beyond the budget, so that a large one finds room, too.
     ///
     /// # Errors
-    /// The store cannot be read.
-    pub fn has_room(&self, record: &Record, faults: &[Fault]) -> Result<bool, StoreError> {
+    /// They find none.
+    pub fn admits(&self, record: &Record, faults: &[Fault]) -> Result<(), NoRoom> {
+        if faults.is_empty() || self.has_room(record, faults)? { Ok(()) } else { Err(NoRoom::Full) }
+    }
+
+    fn has_room(&self, record: &Record, faults: &[Fault]) -> Result<bool, StoreError> {
         let mut held = self.lock();
         if held.weight.bytes < self.budget {
             return Ok(true);
@@ -109,7 +124,7 @@ impl Quarantine {
         Ok(true)
     }
 
-    /// Keeps a record that could not be understood, whether or not there is room: [`Quarantine::has_room`] tells.
+    /// Keeps a record that could not be understood, whether or not there is room: [`Quarantine::admits`] tells.
     /// `done` runs when it is durable.
     ///
     /// INVARIANT (P7): durable before an offset is committed, or a cursor moves, past the record: who calls settles in

@@ -1,14 +1,16 @@
 //! Looks a schema up, and everything that it refers to.
 
 use crate::egress::error::EgressError;
-use crate::egress::inquiry::{Inquirer, Inquiry};
+use crate::egress::exchange::Request;
+use crate::egress::service::Service;
 use crate::model::schema::{Reference, SchemaId, SchemaText};
 use crate::registry::error::RegistryError;
 use crate::registry::settings::{Credentials, RegistrySettings};
 use crate::registry::wire;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderValue, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -24,7 +26,7 @@ const REFERENCES: usize = 256;
 /// A registry.
 #[derive(Debug)]
 pub struct Registry {
-    inquirer: Inquirer,
+    service: Service,
     urls: Vec<Url>,
     headers: HeaderMap,
     /// The one that answered last.
@@ -61,9 +63,9 @@ impl Registry {
     /// # Errors
     /// The certificates cannot be read, or TLS cannot be set up.
     pub fn new(settings: &RegistrySettings) -> Result<Self, EgressError> {
-        let inquirer = Inquirer::new(settings.ca_file.as_deref())?;
+        let service = Service::new(settings.ca_file.as_deref())?;
         let headers = headers(settings.credentials.as_ref());
-        Ok(Self { inquirer, urls: settings.urls.clone(), headers, first: AtomicUsize::new(0) })
+        Ok(Self { service, urls: settings.urls.clone(), headers, first: AtomicUsize::new(0) })
     }
 
     /// Looks up the schema of this id.
@@ -151,21 +153,21 @@ impl Registry {
         let mut url = base.clone();
         url.path_segments_mut().expect("config takes http and https only").pop_if_empty().extend(path);
         url.set_query(query);
-        let inquiry = Inquiry { url, headers: self.headers.clone(), timeout: TIMEOUT, most: BYTES };
-        let reply = self.inquirer.ask(inquiry).await;
-        let (url, reply) = match (base.to_string(), reply) {
-            (url, Ok(reply)) => (url, reply),
+        let (method, body) = (Method::GET, Bytes::new());
+        let request = Request { url, method, headers: self.headers.clone(), body, timeout: TIMEOUT };
+        let (url, answer) = match (base.to_string(), self.service.ask(request, BYTES).await) {
+            (url, Ok(answer)) => (url, answer),
             (url, Err(failure)) => return Err(RegistryError::Away { url, failure }),
         };
-        let status = reply.status;
+        let status = answer.status;
         let unexpected = |url, what: &str| RegistryError::Unexpected { url, status, what: what.to_owned() };
         match status {
-            200 => match serde_json::from_slice(&reply.body) {
+            200 => match serde_json::from_slice(&answer.body) {
                 Ok(schema) => Ok(Got::Schema(schema)),
                 Err(_) => Err(unexpected(url, "and no schema: is it the address of a schema registry?")),
             },
             401 | 403 => Err(RegistryError::Forbidden { url, status }),
-            404 => match serde_json::from_slice::<wire::Refusal>(&reply.body) {
+            404 => match serde_json::from_slice::<wire::Refusal>(&answer.body) {
                 Ok(refusal) => Ok(Got::Nothing(refusal.message.unwrap_or_else(|| "not found".to_owned()))),
                 Err(_) => Err(unexpected(url, "but not as a schema registry does: is the address right?")),
             },

@@ -84,12 +84,13 @@ impl Directory {
         Ok(Arc::new(Self { hands, defaults, current, changing: tokio::sync::Mutex::new(()), swapping, owed }))
     }
 
-    /// A partition comes, in this epoch: lanes get the cursors and rows that the store holds of it. Blocks.
+    /// A partition comes, in this epoch: lanes get the cursors and rows that the store holds of it. Blocks. Rows of an
+    /// earlier epoch that are still on their way count: call it after
+    /// [`crate::store::Store::settle`].
     ///
     /// # Errors
-    /// The store failed, or cannot be read.
+    /// The store cannot be read.
     pub fn open(&self, at: &TopicPartition, epoch: u64) -> Result<(), StoreError> {
-        self.hands.store.settle()?; // rows of an earlier epoch that are still on their way count
         self.owed().remove(at);
         let mut openings: HashMap<Sid, Opening> = HashMap::new();
         for (key, row) in self.hands.store.cursors_of(at)? {
