@@ -186,14 +186,7 @@ impl Loop {
     fn take(&mut self, polled: Polled) {
         match polled {
             Polled::Record(record) => self.record(record),
-            Polled::Assigned(placed) => {
-                placed.iter().for_each(|placed| self.places.open(&self.group, placed));
-                // One that was paused when it went is paused still.
-                let at = placed.into_iter().map(|placed| placed.at).collect::<Vec<_>>();
-                if let Err(error) = self.group.resume(&at) {
-                    warn!(%error, "resume");
-                }
-            }
+            Polled::Assigned(placed) => self.places.open(&self.group, &placed),
             Polled::Refused(partitions, other) => self.refuse(&partitions, &other),
             Polled::Revoked(partitions) => {
                 for at in partitions {

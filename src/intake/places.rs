@@ -64,12 +64,19 @@ impl Places {
         self.jumps.get(at).copied()
     }
 
-    /// Begins an epoch of a partition. One that cannot be opened stays closed, and is placed again later.
-    pub(crate) fn open(&mut self, group: &Group, placed: &Placed) {
+    /// Begins an epoch of partitions. One that cannot be opened stays closed, and is placed again later.
+    pub(crate) fn open(&mut self, group: &Group, placed: &[Placed]) {
+        // Rows of earlier epochs that are still on their way count.
+        let settled = self.keeper.directory.hands().store.settle();
+        placed.iter().for_each(|placed| self.begin((group, &settled), placed));
+    }
+
+    fn begin(&mut self, (group, settled): (&Group, &Result<(), StoreError>), placed: &Placed) {
         let at = &placed.at;
         debug!(topic = %at.topic, partition = at.partition, offset = placed.offset, "begins");
         fault::point("open.begin");
-        if let Err(error) = self.try_open(group, placed) {
+        let opened = settled.clone().map_err(OpenError::from).and_then(|()| self.try_open(group, placed));
+        if let Err(error) = opened {
             error!(topic = %at.topic, partition = at.partition, %error, "a partition cannot begin");
             self.keeper.partitions.close(at); // nothing of it may be admitted
             return;
@@ -118,7 +125,7 @@ impl Places {
         }
         self.tried = Some(Instant::now());
         let placed = group.place(&closed);
-        placed.iter().for_each(|placed| self.open(group, placed));
+        self.open(group, &placed);
         placed.into_iter().map(|placed| placed.at).collect()
     }
 
@@ -191,7 +198,7 @@ impl Places {
         let directory = &self.keeper.directory;
         let owing = directory.hands().store.known().owing().map_err(|error| error.to_string())?;
         let closed = owing.into_iter().filter(|at| !self.keeper.partitions.is_open(at)).collect::<Vec<_>>();
-        let is_read = |at: &&TopicPartition| pipeline.topics(&[at.topic.to_string()]).contains(&*at.topic);
+        let is_read = |at: &&TopicPartition| pipeline.reads(&at.topic);
         let (read, forsaken): (Vec<_>, Vec<_>) = closed.iter().partition(is_read);
         let names = read.iter().map(|at| &*at.topic).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
         let found = group.describe(&names, PATIENCE);
@@ -208,9 +215,8 @@ impl Places {
 /// Cursors that stand past the end of the log are placed by time, like the group's own position, and all of them when the
 /// log was cut, for nobody knows where; replays end with the log. Durable by the time that lanes are told of them.
 fn mend(group: &Group, placed: &Placed, store: &crate::store::Store) -> Result<(), OpenError> {
-    store.settle()?; // rows of an earlier epoch that are still on their way count
     let cut = placed.decision.jump.is_some_and(|(_, reason)| reason == JumpReason::Truncated);
-    let mut batch = Batch::new();
+    let (mut batch, mut mends) = (Batch::new(), false);
     for (key, row) in store.cursors_of(&placed.at)? {
         if !cut && row.to.unwrap_or(row.offset).max(row.offset) <= placed.high {
             continue;
@@ -228,7 +234,11 @@ fn mend(group: &Group, placed: &Placed, store: &crate::store::Store) -> Result<(
         warn!(subscription = %key.sid, topic = %placed.at.topic, partition = placed.at.partition, from = row.offset,
             to = mended.offset, "a cursor is placed anew: the log ends before it, or was cut");
         batch.cursor(&key, &mended);
+        mends = true;
     }
-    store.submit(batch, |_| {}); // `Directory::open` waits for it
+    if mends {
+        store.submit(batch, |_| {});
+        store.settle()?;
+    }
     Ok(())
 }

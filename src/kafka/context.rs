@@ -162,8 +162,13 @@ pub(crate) fn stranger(owner: &Arc<dyn Owner>, found: &Found) -> Option<String> 
     owner.stranger(&found.committed.as_ref()?.metadata)
 }
 
-/// Commits what was chosen, and tells the owner where partitions begin.
+/// Fetches partitions that have a place, commits what was chosen, and tells the owner where they begin.
 pub(crate) fn begin<C: ConsumerContext>(consumer: &BaseConsumer<C>, owner: &Arc<dyn Owner>, placed: &[Placed]) {
+    // One that was paused when it went, or was left, is paused still.
+    let places = placed.iter().map(|placed| placed.at.clone()).collect::<Vec<_>>();
+    if let Err(error) = consumer.resume(&list(&places)) {
+        warn!(%error, "resume");
+    }
     let chosen = offsets::chosen(owner, placed);
     if !chosen.is_empty()
         && let Err(error) = commit_list(&chosen).and_then(|list| consumer.commit(&list, CommitMode::Sync))

@@ -149,9 +149,6 @@ impl Group {
             return Vec::new();
         }
         context::begin(consumer, owner, &placed);
-        if let Err(error) = self.resume(&places) {
-            warn!(%error, "resume");
-        }
         placed
     }
 
