@@ -20,6 +20,7 @@ use std::sync::Arc;
 pub(crate) struct Aboard {
     of: HashMap<Sid, Vec<Passenger>>,
     sids: HashSet<Sid>,
+    full: HashSet<Who>,
 }
 
 struct Passenger {
@@ -33,6 +34,9 @@ struct Passenger {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seat {
     Kept,
+    /// It could not take what it was offered, or cannot be offered anything now.
+    Off,
+    /// It needs no reader any more.
     Left,
 }
 
@@ -49,8 +53,12 @@ impl Aboard {
     }
 
     pub(crate) fn who(&self) -> HashSet<Who> {
-        let all = self.of.values().flatten();
-        all.map(|rider| Who { sid: rider.cell.sid, stream: rider.place.stream }).collect()
+        self.of.values().flatten().map(Passenger::who).collect()
+    }
+
+    /// Who got off because it could not take what it was offered.
+    pub(crate) fn full(self) -> HashSet<Who> {
+        self.full
     }
 
     pub(crate) fn board(&mut self, waiter: Waiter) {
@@ -65,7 +73,14 @@ impl Aboard {
     pub(crate) fn offer(&mut self, offset: i64, group: &Group) {
         let sid = group.cell.sid;
         let Some(riders) = self.of.get_mut(&sid) else { return };
-        riders.retain_mut(|rider| rider.offer(offset, &group.events) == Seat::Kept);
+        let full = &mut self.full;
+        riders.retain_mut(|rider| {
+            let seat = rider.offer(offset, &group.events);
+            if seat == Seat::Off {
+                full.insert(rider.who());
+            }
+            seat == Seat::Kept
+        });
         if riders.is_empty() {
             self.of.remove(&sid);
             self.sids.remove(&sid);
@@ -104,6 +119,10 @@ impl Aboard {
 // === impl Passenger ===
 
 impl Passenger {
+    fn who(&self) -> Who {
+        Who { sid: self.cell.sid, stream: self.place.stream }
+    }
+
     fn offer(&mut self, offset: i64, events: &[Arc<Emitted>]) -> Seat {
         let events = self.cell.narrowed.meant(self.place.stream, events);
         if events.is_empty() {
@@ -141,7 +160,8 @@ impl Passenger {
         self.told = told.max(before);
         match ride {
             Ride::On => Seat::Kept,
-            Ride::Off | Ride::Live | Ride::Ended => Seat::Left,
+            Ride::Off => Seat::Off,
+            Ride::Live | Ride::Ended => Seat::Left,
         }
     }
 }

@@ -6,7 +6,9 @@
 
 mod aboard;
 mod compaction;
+mod lately;
 mod parts;
+mod passing;
 mod reader;
 mod retention;
 mod scan;
@@ -18,12 +20,13 @@ mod waiters;
 mod world;
 
 use crate::catchup::compaction::Compaction;
+use crate::catchup::lately::Lately;
 use crate::catchup::parts::Parts;
 use crate::catchup::reader::Reader;
 use crate::catchup::retention::Retention;
 use crate::catchup::scan::Scan;
 use crate::catchup::tails::Tails;
-use crate::catchup::turns::Turns;
+use crate::catchup::turns::{Next, Turns};
 use crate::catchup::waiters::Waiters;
 use crate::kafka::settings::KafkaSettings;
 use crate::pipeline::Pipeline;
@@ -38,6 +41,8 @@ use std::time::{Duration, Instant};
 
 /// How long a thread waits for a call before it looks again: a back-off may have passed.
 const PAUSE: Duration = Duration::from_millis(200);
+/// As [`PAUSE`], when others will have room in a moment.
+const SOON: Duration = Duration::from_millis(20);
 /// Between two looks, whatever calls come in: each asks every lane that waits.
 const BREATH: Duration = Duration::from_millis(5);
 /// How long what was fetched is kept for a place that comes back.
@@ -71,8 +76,8 @@ impl Catchup {
     pub fn run(self) {
         let Self { kafka, pipeline, directory, desk, quarantine, board, shutdown, scans } = self;
         let (waiters, turns) = (Waiters::default(), Mutex::new(Turns::default()));
-        let scans = scans.max(1);
-        let parts = Parts { pipeline, directory, desk, quarantine, board, shutdown, scans, waiters, turns };
+        let (scans, lately) = (scans.max(1), Lately::default());
+        let parts = Parts { pipeline, directory, desk, quarantine, board, shutdown, scans, waiters, turns, lately };
         std::thread::scope(|scope| {
             for _ in 1..parts.scans {
                 scope.spawn(|| work(&parts, &kafka, None));
@@ -93,25 +98,27 @@ struct Beside {
 
 /// One scan after the other.
 fn work(parts: &Parts, kafka: &KafkaSettings, mut beside: Option<Beside>) {
-    let (mut reader, mut scanned) = (Reader::new(kafka.clone()), Instant::now());
+    let (mut reader, mut scanned, mut worked) = (Reader::new(kafka.clone()), Instant::now(), Duration::ZERO);
     while !parts.shutdown.stopping() {
         if let Some(Beside { retention, tails, compaction }) = &mut beside {
             retention.look(parts, &mut reader);
             tails.look(parts, &mut reader);
             compaction.look(parts);
         }
-        if let Some((choice, waiters)) = parts.next() {
+        let next = parts.next(reader.stands_on());
+        if let Next::Scan((choice, waiters)) = next {
             let at = choice.at.clone();
-            let over = Scan::new(parts, &mut reader, (choice.at, choice.start)).run(waiters);
+            let over = Scan::new(parts, (&mut reader, &mut worked), (choice.at, choice.start)).run(waiters);
             parts.over(&at, over);
             scanned = Instant::now();
             continue;
         }
         if scanned.elapsed() >= KEEP {
             reader.rest();
+            parts.lately.rest(KEEP);
         }
         std::thread::sleep(BREATH);
-        parts.listen(PAUSE);
+        parts.listen(if matches!(next, Next::Soon) { SOON } else { PAUSE });
     }
 }
 
@@ -178,6 +185,22 @@ mod tests {
         // Alone each would read 200. A scan whose time is up reads the record at hand once more, so not 200 to the letter.
         let read = world.records_read();
         assert!((200..400).contains(&read), "{read} records read for fifty riders of 200");
+        world.stop(running);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_is_behind_the_others_gets_what_they_read_lately() {
+        let world = world(400).await;
+        let (first, second) = (world.subscribe(0).await, world.subscribe(0).await);
+        world.book.hang_at(second);
+        let running = world.catch_up();
+        world.until("live", |world| is_live(world, first) && world.book.of(first).len() >= 400).await;
+        assert!(world.book.of(second).is_empty());
+        world.book.answer();
+        world.until("all", |world| world.book.of(second).len() >= 400).await;
+        assert_eq!(world.book.sorted(second), (0..400).collect::<Vec<_>>());
+        let read = world.records_read();
+        assert!((400..500).contains(&read), "{read} records read for two riders of 400");
         world.stop(running);
     }
 

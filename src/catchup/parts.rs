@@ -1,6 +1,7 @@
 //! What all scans share.
 
-use crate::catchup::turns::{Choice, Ended, Turns, Waiting, Who};
+use crate::catchup::lately::Lately;
+use crate::catchup::turns::{Choice, Next, Over, Turns, Waiting};
 use crate::catchup::waiters::{Waiter, Waiters};
 use crate::model::cursor::CursorRow;
 use crate::model::record::TopicPartition;
@@ -14,7 +15,6 @@ use crate::store::space::Space;
 use crate::subscriptions::Directory;
 use crate::subscriptions::cell::Cell;
 use arc_swap::ArcSwap;
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ pub(crate) struct Parts {
     pub(crate) scans: usize,
     pub(crate) waiters: Waiters,
     pub(crate) turns: Mutex<Turns>,
+    pub(crate) lately: Lately,
 }
 
 // === impl Parts ===
@@ -46,12 +47,12 @@ impl Parts {
         self.waiters.look()
     }
 
-    /// What is scanned next, and who waits; until [`Parts::over`] it is nobody else's. Places that have nothing left
-    /// to read are told to intake instead.
-    pub(crate) fn next(&self) -> Option<(Choice, Vec<Waiter>)> {
+    /// What is scanned next by a thread whose reader stands there, and who waits; until [`Parts::over`] it is nobody
+    /// else's. Places that have nothing left to read are told to intake instead.
+    pub(crate) fn next(&self, stands: Option<&TopicPartition>) -> Next<(Choice, Vec<Waiter>)> {
         let hands = self.directory.hands();
         if hands.store.space() == Space::Hard {
-            return None; // what is read could not be parked, nor a cursor moved
+            return Next::Nobody; // what is read could not be parked, nor a cursor moved
         }
         let waiters = self.look();
         let position = |at: &TopicPartition| hands.partitions.with(at, |progress| progress.position());
@@ -62,8 +63,11 @@ impl Parts {
             }
         }
         let waiting = waiters.iter().map(Waiter::waiting).collect::<Vec<Waiting>>();
-        let choice = self.turns().choose(&waiting, position, clock::now())?;
-        Some((choice, waiters))
+        match self.turns().choose((&waiting, stands), position, clock::now()) {
+            Next::Scan(choice) => Next::Scan((choice, waiters)),
+            Next::Soon => Next::Soon,
+            Next::Nobody => Next::Nobody,
+        }
     }
 
     /// The cursors of all lanes.
@@ -76,7 +80,7 @@ impl Parts {
     }
 
     /// A scan is over.
-    pub(crate) fn over(&self, at: &TopicPartition, over: (Ended, HashSet<Who>)) {
+    pub(crate) fn over(&self, at: &TopicPartition, over: Over) {
         self.turns().over(at, over, clock::now());
     }
 

@@ -1,21 +1,17 @@
-//! One pass over a partition for many riders: each record is read, decoded and mapped once.
+//! One pass over a partition for many riders: each record is read, decoded and mapped once, or was a moment ago.
 //!
 //! It never waits for a rider, never reads at or past intake's position, and rests between its slices of work. At
 //! intake it lingers a moment, so that intake can name the offsets where it takes over.
 
 use crate::catchup::aboard::Aboard;
 use crate::catchup::parts::Parts;
+use crate::catchup::passing::{self, Became, Kept, Taken};
 use crate::catchup::reader::Reader;
-use crate::catchup::turns::{self, Ended, Live, Platform, Who};
+use crate::catchup::turns::{self, Ended, Live, Over, Platform};
 use crate::catchup::waiters::Waiter;
-use crate::decode;
 use crate::kafka::range::Read;
-use crate::model::quarantine::{Fault, Owed};
 use crate::model::record::{Record, TopicPartition};
 use crate::model::schema::SchemaId;
-use crate::pipeline::Passage;
-use crate::registry::desk::Said;
-use crate::runtime::clock;
 use crate::runtime::fault;
 use crate::store::space::Space;
 use crate::subscriptions::cell::Hands;
@@ -31,6 +27,8 @@ const BEAT: Duration = Duration::from_millis(50);
 const LOOK: Duration = Duration::from_millis(500);
 /// A scan rests after so much work: short against the time a live record may take.
 const SLICE: Duration = Duration::from_millis(5);
+/// So many offsets are read through to where the next one waits: those who got off want them next, and a seek costs more.
+const NEAR: i64 = 256;
 /// How long a scan stays at intake's position; intake answers who wants to join within a tenth of a second.
 const LINGER: Duration = Duration::from_millis(300);
 /// How long nothing at all may come before the partition counts as out of reach.
@@ -56,28 +54,37 @@ pub(crate) struct Scan<'a> {
     caught: Option<Instant>,
     /// Since when it waits for a schema.
     lacks: Option<Instant>,
-    /// Work since the last rest.
-    worked: Duration,
+    from: Source,
+    /// Work of this thread since its last rest.
+    worked: &'a mut Duration,
 }
 
-/// What came of a record.
-enum Carried {
-    /// It was offered, or nobody wants it.
-    On,
-    /// No mapping reads its topic any more: what is owed of it stays where it is.
-    Unread,
-    /// It needs this schema first.
-    Lacks(SchemaId),
-    /// Its mapping stops it.
-    Stopped(String),
+/// Whether places wait that the scan has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Some,
+    Nobody,
+}
+
+/// Where the last record came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// From the log: the reader stands behind it.
+    Log,
+    /// From what was passed lately: the reader stands anywhere.
+    Lately,
 }
 
 // === impl Scan ===
 
 impl<'a> Scan<'a> {
-    /// A pass from the lowest of these places on.
-    pub(crate) fn new(parts: &'a Parts, reader: &'a mut Reader, from: (TopicPartition, i64)) -> Self {
-        let ((at, here), now) = (from, Instant::now());
+    /// A pass from the lowest of these places on, by a thread that has worked so long since its last rest.
+    pub(crate) fn new(
+        parts: &'a Parts,
+        (reader, worked): (&'a mut Reader, &'a mut Duration),
+        (at, here): (TopicPartition, i64),
+    ) -> Self {
+        let now = Instant::now();
         Self {
             parts,
             reader,
@@ -91,32 +98,28 @@ impl<'a> Scan<'a> {
             heard: now,
             caught: None,
             lacks: None,
-            worked: Duration::ZERO,
+            from: Source::Lately,
+            worked,
         }
     }
 
-    /// Reads until it is over; says how it ended, and who would have ridden on.
-    pub(crate) fn run(mut self, waiters: Vec<Waiter>) -> (Ended, HashSet<Who>) {
-        self.meet(waiters);
-        let ended = match self.begin() {
-            Err(ended) => ended,
-            Ok(()) => loop {
-                if let Some(ended) = self.step() {
-                    break ended;
-                }
-                self.rest();
-            },
+    /// Reads until it is over; says how it ended, and who rode.
+    pub(crate) fn run(mut self, waiters: Vec<Waiter>) -> Over {
+        self.meet(waiters); // it begins where the lowest waits, or lets others go first
+        self.tell_where_places_stand();
+        let ended = loop {
+            if let Some(ended) = self.step() {
+                break ended;
+            }
+            self.rest();
         };
         self.aboard.pass(self.here, self.hands());
-        match ended {
-            Ended::Time => (ended, self.aboard.who()),
-            Ended::Trouble => {
-                self.aboard.strand();
-                self.reader.rest();
-                (ended, HashSet::new())
-            }
-            Ended::Empty | Ended::Caught | Ended::Gone => (ended, HashSet::new()),
+        let rode = if ended == Ended::Time { self.aboard.who() } else { HashSet::new() };
+        if ended == Ended::Trouble {
+            self.aboard.strand();
+            self.reader.rest();
         }
+        Over { ended, rode, full: self.aboard.full() }
     }
 
     fn hands(&self) -> &'a Hands {
@@ -127,20 +130,35 @@ impl<'a> Scan<'a> {
         self.hands().partitions.with(&self.at, |progress| progress.position())
     }
 
+    fn epoch(&self) -> Option<u64> {
+        self.hands().partitions.with(&self.at, |progress| progress.epoch())
+    }
+
     /// Lets these places wait for the scan to come by. A subscription that is being made has its places before
-    /// records are matched with it: it must not ride until they are.
-    fn meet(&mut self, waiters: Vec<Waiter>) {
+    /// records are matched with it: it must not ride until they are. For some the scan has gone already.
+    fn meet(&mut self, waiters: Vec<Waiter>) -> Left {
         let rode = self.aboard.who();
         let snapshot = self.parts.directory.snapshot();
         let matched = snapshot.iter().map(|entry| entry.cell.sid).collect::<HashSet<_>>();
         let here = waiters.into_iter().filter(|one| one.rider.place.at == self.at && matched.contains(&one.cell.sid));
-        let new = here.filter(|one| !rode.contains(&one.who()));
-        self.platform = Platform::new(self.here, new.map(|one| (one.rider.next, one)));
+        let new = here.filter(|one| !rode.contains(&one.who())).collect::<Vec<_>>();
+        let left = if new.iter().any(|one| one.rider.next < self.here) { Left::Some } else { Left::Nobody };
+        self.platform = Platform::new(self.here, new.into_iter().map(|one| (one.rider.next, one)));
         self.looked = Instant::now();
+        left
     }
 
+    fn tell_where_places_stand(&self) {
+        let Some(epoch) = self.epoch().filter(|epoch| self.parts.lately.wants_to_know(*epoch)) else { return };
+        let cells = self.hands().readers.with_cursors().into_iter();
+        let places = cells.flat_map(|cell| cell.act(|lane, _| lane.going_forward(&self.at)));
+        self.parts.lately.know(epoch, places.collect());
+    }
+
+    /// Goes on in the log where it stands.
     fn begin(&mut self) -> Result<(), Ended> {
         let position = self.position().ok_or(Ended::Gone)?;
+        self.from = Source::Log;
         self.reader.begin(&self.at, self.here, position).map_err(|error| self.trouble(&error.to_string()))
     }
 
@@ -163,6 +181,37 @@ impl<'a> Scan<'a> {
         {
             return Some(ended);
         }
+        let Some(epoch) = self.epoch() else { return Some(Ended::Gone) };
+        if let Some(taken) = self.again(epoch) {
+            (self.from, self.heard) = (Source::Lately, Instant::now());
+            self.carry(&taken);
+            return None;
+        }
+        if self.from == Source::Lately
+            && let Err(ended) = self.begin()
+        {
+            return Some(ended);
+        }
+        self.read(epoch)
+    }
+
+    /// The next record, if it was passed lately.
+    fn again(&mut self, epoch: u64) -> Option<Taken> {
+        let begun = Instant::now();
+        let offset = passing::known(self.parts, (epoch, self.here))?;
+        self.board(offset);
+        let taken = passing::again(self.parts, (epoch, self.here), &self.aboard);
+        *self.worked += begun.elapsed();
+        taken
+    }
+
+    /// Who waits at or below this offset gets on.
+    fn board(&mut self, offset: i64) {
+        self.platform.board(offset).into_iter().for_each(|waiter| self.aboard.board(waiter));
+    }
+
+    /// Reads on in the log.
+    fn read(&mut self, epoch: u64) -> Option<Ended> {
         let read = self.reader.next(POLL);
         match &read {
             Read::Record(_) | Read::End(_) => self.heard = Instant::now(),
@@ -172,7 +221,7 @@ impl<'a> Scan<'a> {
             Read::Nothing | Read::OutOfRange | Read::Trouble(_) => {}
         }
         match read {
-            Read::Record(record) => self.record(record),
+            Read::Record(record) => self.record(record, epoch),
             Read::End(_) => self.end_of_log(),
             Read::OutOfRange => Some(self.out_of_range()),
             Read::Nothing => None,
@@ -185,24 +234,27 @@ impl<'a> Scan<'a> {
         let begun = Instant::now();
         self.beaten = begun;
         self.aboard.pass(self.here, self.hands());
-        if self.looked.elapsed() >= LOOK {
-            self.meet(self.parts.look());
+        self.tell_where_places_stand();
+        let left = self.looked.elapsed() >= LOOK && self.meet(self.parts.look()) == Left::Some;
+        *self.worked += begun.elapsed();
+        let joins = self.position().is_none_or(|position| position - self.here <= turns::CLOSE);
+        if left && !joins {
+            return Some(Ended::Time); // those it has passed would run dry before a whole turn is over
         }
-        self.worked += begun.elapsed();
         (self.hands().store.space() == Space::Hard).then(|| self.trouble("the disk is full"))
     }
 
     /// Nobody rides: goes on where the next one waits, if anybody does.
     fn go_to_the_next(&mut self) -> Option<Ended> {
         let Some(next) = self.platform.next() else { return Some(Ended::Empty) };
-        if next > self.here {
-            self.here = next;
-            return self.begin().err();
+        if next > self.here + NEAR {
+            (self.here, self.from) = (next, Source::Lately);
         }
         None
     }
 
-    fn record(&mut self, record: Record) -> Option<Ended> {
+    /// Passes a record through the rules and offers what it becomes.
+    fn record(&mut self, record: Record, epoch: u64) -> Option<Ended> {
         let offset = record.origin.offset;
         let Some(position) = self.position() else { return Some(Ended::Gone) };
         if offset >= position {
@@ -211,73 +263,55 @@ impl<'a> Scan<'a> {
             return self.at_intake();
         }
         let begun = Instant::now();
-        (self.caught, self.here) = (None, offset);
-        self.platform.board(offset).into_iter().for_each(|waiter| self.aboard.board(waiter));
-        let carried = self.carry(&record);
-        self.worked += begun.elapsed();
-        if !matches!(carried, Carried::Lacks(_)) {
+        self.board(offset);
+        let became = passing::pass(self.parts, &record, (epoch, self.here), &self.aboard);
+        *self.worked += begun.elapsed();
+        if !matches!(became, Became::Lacks(_)) {
             self.hands().metrics.catch_up_read(1); // else it is read again
         }
-        match carried {
-            Carried::On => self.lacks = None,
-            Carried::Unread => {
-                self.reader.put_back(record);
+        let taken = match became {
+            Became::Events(taken) => taken,
+            Became::Unread => {
+                self.wait_at(record);
                 return Some(Ended::Trouble); // until the partition goes, or is read again
             }
-            Carried::Lacks(schema) => {
-                self.reader.put_back(record);
+            Became::Lacks(schema) => {
+                self.wait_at(record);
                 return self.wait_for(schema);
             }
-            Carried::Stopped(why) => {
-                self.reader.put_back(record);
+            Became::Stopped(why) => {
+                self.wait_at(record);
                 return Some(self.trouble(&why));
             }
-        }
-        match self.aboard.is_empty() {
-            true => self.reader.put_back(record), // whoever got off wants it next
-            false => self.here = offset + 1,
+        };
+        self.lacks = None;
+        self.carry(&taken);
+        if self.here == offset && taken.kept == Kept::No {
+            self.reader.put_back(record); // whoever got off wants it next
         }
         None
     }
 
-    /// Passes a record through the rules and offers what it becomes.
-    fn carry(&mut self, record: &Record) -> Carried {
-        let passed = self.parts.directory.in_force(|snapshot| {
-            let pipeline = self.parts.pipeline.load();
-            let passage = pipeline.pass(record);
-            let groups = snapshot.takers_among(&passage.events, self.aboard.sids());
-            let read = !passage.events.is_empty() || pipeline.reads(&record.origin.topic);
-            read.then_some((passage, groups))
-        });
-        let Some((passage, groups)) = passed else { return Carried::Unread };
-        let Passage { events, mut faults, dropped, stop, absent } = passage;
-        if let Some(schema) = absent {
-            match self.parts.desk.ask(schema, clock::now()) {
-                Said::Wait => return Carried::Lacks(schema),
-                Said::Nothing(why) => faults.push(decode::fault(why)),
-            }
-        }
-        if let Some(why) = self.stops(record, stop.as_ref(), &faults) {
-            return Carried::Stopped(why);
-        }
-        for fault in dropped {
-            let offset = record.origin.offset;
-            warn!(offset, mapping = fault.mapping, "dropped, as its mapping asks: {}", fault.detail);
-        }
-        for fault in faults {
-            self.quarantine(record, fault);
-        }
-        if !events.is_empty() {
-            fault::point("scan.offer");
-            groups.iter().for_each(|group| self.aboard.offer(record.origin.offset, group));
-        }
-        Carried::On
+    /// Stands before a record that cannot be passed now.
+    fn wait_at(&mut self, record: Record) {
+        (self.caught, self.here) = (None, record.origin.offset);
+        self.reader.put_back(record);
     }
 
-    /// Why a record cannot be passed now, if so.
-    fn stops(&self, record: &Record, stop: Option<&Fault>, faults: &[Fault]) -> Option<String> {
-        let no_room = || Some(self.parts.quarantine.admits(record, faults).err()?.to_string());
-        stop.map(Fault::stops).or_else(no_room)
+    /// Offers what a record became. It is passed when anybody rides on, or the next one waits near.
+    fn carry(&mut self, taken: &Taken) {
+        let (begun, offset) = (Instant::now(), taken.offset);
+        (self.caught, self.here) = (None, offset);
+        if !taken.groups.is_empty() {
+            fault::point("scan.offer");
+            taken.groups.iter().for_each(|group| self.aboard.offer(offset, group));
+        }
+        let near = self.platform.next().is_some_and(|next| next <= offset + NEAR);
+        match self.aboard.is_empty() && !near {
+            true => self.from = Source::Lately, // the reader stands behind it already
+            false => self.here = offset + 1,
+        }
+        *self.worked += begun.elapsed();
     }
 
     /// The schema of the next record is being looked up.
@@ -287,19 +321,6 @@ impl<'a> Scan<'a> {
         }
         std::thread::sleep(SLICE);
         None
-    }
-
-    /// Keeps a record for those who ride: the others have it, or come to it by themselves.
-    ///
-    /// INVARIANT (P7): handed over before any lane hears that the record was passed, so no cursor is durable earlier.
-    fn quarantine(&self, record: &Record, fault: Fault) {
-        let (offset, riders) = (record.origin.offset, self.aboard.sids().iter().copied().collect());
-        let owed = Owed::to_riders(riders, clock::now());
-        self.parts.quarantine.keep(record, (fault, owed), move |result| {
-            if let Err(error) = result {
-                error!(offset, %error, "a record could not be quarantined");
-            }
-        });
     }
 
     /// Everything that the log held when reading began is read: then there are only gaps up to intake's position of
@@ -317,7 +338,7 @@ impl<'a> Scan<'a> {
     /// Everything below intake's position is read. Places go live as intake answers; who cannot join now is served
     /// again when there is more.
     fn at_intake(&mut self) -> Option<Ended> {
-        self.platform.board(self.here).into_iter().for_each(|waiter| self.aboard.board(waiter));
+        self.board(self.here);
         self.aboard.pass(self.here, self.hands());
         if self.aboard.is_empty() && self.platform.next().is_none() {
             return Some(Ended::Empty);
@@ -340,7 +361,7 @@ impl<'a> Scan<'a> {
         }
         error!(topic = %self.at.topic, partition = self.at.partition, from = self.here, to = held.low,
             "retention took records before they were delivered; see the dead letters");
-        self.platform.board(held.low - 1).into_iter().for_each(|waiter| self.aboard.board(waiter));
+        self.board(held.low - 1);
         self.aboard.overtaken(held.low);
         self.reader.rest();
         Ended::Empty
@@ -353,9 +374,9 @@ impl<'a> Scan<'a> {
 
     /// Leaves the processor to live records.
     fn rest(&mut self) {
-        if self.worked >= SLICE {
+        if *self.worked >= SLICE {
             let live = if self.hands().partitions.bytes() > 0 { Live::Busy } else { Live::Quiet };
-            std::thread::sleep(turns::rest(std::mem::take(&mut self.worked), self.parts.scans, live));
+            std::thread::sleep(turns::rest(std::mem::take(self.worked), self.parts.scans, live));
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What a scan decides: which partition comes next and where it begins, who gets on, when it is over, how fast.
 //!
 //! Pure: places that wait, positions and times in, decisions out. Fair between partitions (who waits longest is
-//! served next) and within one (whoever rode when the time was up lets the others go first).
+//! served next, but a turn is not cut short) and within one (whoever rode when the time was up lets the others go
+//! first). Those who rode together wait for each other, as long as none of them is about to run dry.
 
+use crate::lane::signal::Room;
 use crate::model::id::Sid;
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
@@ -31,6 +33,7 @@ pub(crate) struct Waiting {
     pub(crate) who: Who,
     pub(crate) next: i64,
     pub(crate) since: Timestamp,
+    pub(crate) room: Room,
 }
 
 /// What is scanned next.
@@ -38,6 +41,16 @@ pub(crate) struct Waiting {
 pub(crate) struct Choice {
     pub(crate) at: TopicPartition,
     pub(crate) start: i64,
+}
+
+/// What a thread does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Next<T> {
+    Scan(T),
+    /// Places wait for others who will have room in a moment.
+    Soon,
+    /// Nobody waits who can be served.
+    Nobody,
 }
 
 /// How a scan ended.
@@ -55,6 +68,16 @@ pub(crate) enum Ended {
     Gone,
 }
 
+/// A scan that is over.
+#[derive(Debug)]
+pub(crate) struct Over {
+    pub(crate) ended: Ended,
+    /// Who rode when its time was up.
+    pub(crate) rode: HashSet<Who>,
+    /// Who got off, being full.
+    pub(crate) full: HashSet<Who>,
+}
+
 /// Whose turn it is.
 #[derive(Debug, Default)]
 pub(crate) struct Turns(HashMap<TopicPartition, Served>);
@@ -63,10 +86,14 @@ pub(crate) struct Turns(HashMap<TopicPartition, Served>);
 #[derive(Debug, Default)]
 struct Served {
     now: Now,
+    /// When its turn began: several scans, when riders get off because they are full.
+    begun: Timestamp,
     /// When a scan of it ended.
     ended: Timestamp,
     /// Who rode when the time of the last scan was up.
     rode: HashSet<Who>,
+    /// Who got off the last scan, being full.
+    full: HashSet<Who>,
     not_before: Timestamp,
     wait: Duration,
 }
@@ -93,13 +120,14 @@ pub(crate) enum Live {
 
 impl Turns {
     /// The partition that is served next, and where its scan begins; it is nobody else's until [`Turns::over`].
-    /// `position` is intake's; a partition without one is not ours, and nothing is read at or past it.
+    /// `position` is intake's; a partition without one is not ours, and nothing is read at or past it. A reader that
+    /// stands on a partition goes on there until its turn is over: what it has fetched would be thrown away.
     pub(crate) fn choose(
         &mut self,
-        waiting: &[Waiting],
+        (waiting, stands): (&[Waiting], Option<&TopicPartition>),
         position: impl Fn(&TopicPartition) -> Option<i64>,
         now: Timestamp,
-    ) -> Option<Choice> {
+    ) -> Next<Choice> {
         self.0.retain(|at, served| served.now == Now::Scanned || waiting.iter().any(|one| one.at == *at));
         let of = waiting.iter().map(|one| &one.at).collect::<HashSet<_>>().into_iter();
         let positions = of.map(|at| (at, position(at))).collect::<HashMap<_, _>>();
@@ -108,21 +136,33 @@ impl Turns {
                 && self.0.get(&one.at).is_none_or(|of| of.now == Now::Idle && of.not_before <= now)
         };
         let ready = waiting.iter().filter(is_ready).collect::<Vec<_>>();
-        let at = ready.iter().min_by_key(|one| self.since(one)).map(|one| one.at.clone())?;
-        let here = ready.into_iter().filter(|one| one.at == at);
+        if ready.is_empty() {
+            return Next::Nobody;
+        }
+        let mut places: HashMap<&TopicPartition, Vec<&Waiting>> = HashMap::new();
+        ready.iter().for_each(|one| places.entry(&one.at).or_default().push(one));
+        places.retain(|at, here| self.0.get(*at).is_none_or(|of| of.are_together(here)));
+        let goes_on = |at: &&TopicPartition| self.0.get(at).is_some_and(|of| now.since(of.begun) < TURN);
+        let goes_on = stands.filter(|at| places.contains_key(at)).filter(goes_on);
+        let together = ready.iter().filter(|one| places.contains_key(&one.at));
+        let longest = || together.min_by_key(|one| self.since(one)).map(|one| &one.at);
+        let Some(at) = goes_on.or_else(longest).cloned() else { return Next::Soon };
+        let (here, again) = (places.remove(&at).unwrap_or_default(), goes_on.is_some());
         let of = self.0.entry(at.clone()).or_default();
         of.now = Now::Scanned;
+        if !again {
+            of.begun = now;
+        }
         // `false` comes first: those who did not ride the last time.
-        let (_, start) = here.map(|one| (of.rode.contains(&one.who), one.next)).min()?;
-        Some(Choice { at, start })
+        let start = here.iter().map(|one| (of.rode.contains(&one.who), one.next)).min();
+        start.map_or(Next::Nobody, |(_, start)| Next::Scan(Choice { at, start }))
     }
 
     /// A scan is over.
-    pub(crate) fn over(&mut self, at: &TopicPartition, over: (Ended, HashSet<Who>), now: Timestamp) {
-        let (ended, rode) = over;
+    pub(crate) fn over(&mut self, at: &TopicPartition, over: Over, now: Timestamp) {
         let of = self.0.entry(at.clone()).or_default();
-        (of.now, of.ended, of.rode) = (Now::Idle, now, rode);
-        match ended {
+        (of.now, of.ended, of.rode, of.full) = (Now::Idle, now, over.rode, over.full);
+        match over.ended {
             Ended::Trouble => {
                 of.wait = (of.wait * 2).clamp(WAIT_MIN, WAIT_MAX);
                 of.not_before = now.after(of.wait);
@@ -137,6 +177,17 @@ impl Turns {
             Some(of) if of.rode.contains(&one.who) => one.since.max(of.ended),
             _ => one.since,
         }
+    }
+}
+
+// === impl Served ===
+
+impl Served {
+    /// Whether a scan is worth its while for these: all who rode together have room again, or one will run dry.
+    fn are_together(&self, here: &[&Waiting]) -> bool {
+        let together =
+            || here.len() >= self.full.len() && self.full.iter().all(|who| here.iter().any(|one| one.who == *who));
+        here.iter().any(|one| one.room == Room::Most) || together()
     }
 }
 
@@ -196,7 +247,7 @@ mod tests {
     }
 
     fn waits(partition: i32, name: u128, next: i64, since: i64) -> Waiting {
-        Waiting { at: at(partition), who: who(name), next, since: time(since) }
+        Waiting { at: at(partition), who: who(name), next, since: time(since), room: Room::Most }
     }
 
     fn time(millis: i64) -> Timestamp {
@@ -209,11 +260,15 @@ mod tests {
     }
 
     fn chosen(turns: &mut Turns, waiting: &[Waiting], now: i64) -> Option<(i32, i64)> {
-        turns.choose(waiting, far, time(now)).map(|choice| (choice.at.partition, choice.start))
+        match turns.choose((waiting, None), far, time(now)) {
+            Next::Scan(choice) => Some((choice.at.partition, choice.start)),
+            Next::Soon | Next::Nobody => None,
+        }
     }
 
     fn ends(turns: &mut Turns, partition: i32, ended: Ended, rode: &[u128], now: i64) {
-        turns.over(&at(partition), (ended, rode.iter().map(|name| who(*name)).collect()), time(now));
+        let rode = rode.iter().map(|name| who(*name)).collect();
+        turns.over(&at(partition), Over { ended, rode, full: HashSet::new() }, time(now));
     }
 
     #[test]
@@ -229,9 +284,9 @@ mod tests {
     fn nothing_is_read_at_or_past_intake_nor_where_it_does_not_read() {
         let waiting = [waits(0, 1, 50, 0), waits(1, 1, 10, 0)];
         let position = |at: &TopicPartition| (at.partition == 0).then_some(50);
-        assert_eq!(Turns::default().choose(&waiting, position, time(9)), None);
-        let choice = Turns::default().choose(&waiting, |_| Some(51), time(9)).unwrap();
-        assert_eq!((choice.at.partition, choice.start), (0, 50));
+        assert_eq!(Turns::default().choose((&waiting, None), position, time(9)), Next::Nobody);
+        let choice = Turns::default().choose((&waiting, None), |_| Some(51), time(9));
+        assert_eq!(choice, Next::Scan(Choice { at: at(0), start: 50 }));
     }
 
     #[test]
@@ -246,6 +301,41 @@ mod tests {
         ends(&mut turns, 0, Ended::Time, &[1, 2], 15_100);
         assert_eq!(chosen(&mut turns, &waiting, 15_100), Some((1, 0)), "both were served after 60");
         assert_eq!(chosen(&mut turns, &waiting, 15_100), Some((0, 5)), "all rode: the lowest again");
+    }
+
+    #[test]
+    fn those_who_rode_together_wait_for_each_other_until_one_of_them_will_run_dry() {
+        let half = |name, next| Waiting { room: Room::Half, ..waits(0, name, next, 0) };
+        let mut turns = Turns::default();
+        let mut choose = |waiting: &[Waiting]| turns.choose((waiting, None), far, time(100));
+        let scan = |start| Next::Scan(Choice { at: at(0), start });
+        assert_eq!(choose(&[half(1, 5)]), scan(5), "it rides with nobody");
+        let full = [1, 2, 3].map(who).into();
+        turns.over(&at(0), Over { ended: Ended::Empty, rode: HashSet::new(), full }, time(100));
+        let mut choose = |waiting: &[Waiting]| turns.choose((waiting, None), far, time(200));
+        assert_eq!(choose(&[half(1, 90), half(2, 80)]), Next::Soon);
+        assert_eq!(choose(&[half(1, 90), half(4, 80)]), Next::Soon, "a stranger is not who is waited for");
+        assert_eq!(choose(&[half(1, 90), half(2, 80), half(3, 85)]), scan(80));
+        let full = [1, 2, 3].map(who).into();
+        turns.over(&at(0), Over { ended: Ended::Empty, rode: HashSet::new(), full }, time(100));
+        let choice = turns.choose((&[half(1, 90), waits(0, 2, 95, 0)], None), far, time(200));
+        assert_eq!(choice, scan(90), "2 will run dry, and whoever has room goes along");
+    }
+
+    #[test]
+    fn a_reader_stays_on_its_partition_until_the_turn_is_over() {
+        let mut turns = Turns::default();
+        let mut choose = |stands: Option<i32>, since, now| {
+            let waiting = [waits(0, 1, 5, 200), waits(1, 1, 70, since)];
+            let choice = turns.choose((&waiting, stands.map(at).as_ref()), far, time(now));
+            let Next::Scan(choice) = choice else { panic!("{choice:?}") };
+            ends(&mut turns, choice.at.partition, Ended::Empty, &[], now);
+            choice.at.partition
+        };
+        assert_eq!(choose(Some(0), 100, 1_000), 1, "the other's turn had not begun");
+        assert_eq!(choose(Some(1), 1_500, 5_999), 1, "it got off and waits again, less long than the other");
+        assert_eq!(choose(None, 1_500, 5_999), 0, "another thread serves the other");
+        assert_eq!(choose(Some(1), 1_500, 6_000), 0, "five seconds are over");
     }
 
     #[test]

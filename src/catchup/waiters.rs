@@ -50,7 +50,7 @@ impl Waiter {
     }
 
     pub(crate) fn waiting(&self) -> Waiting {
-        let Rider { place, next, since, .. } = &self.rider;
-        Waiting { at: place.at.clone(), who: self.who(), next: *next, since: *since }
+        let Rider { place, next, since, room, .. } = &self.rider;
+        Waiting { at: place.at.clone(), who: self.who(), next: *next, since: *since, room: *room }
     }
 }

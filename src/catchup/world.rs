@@ -68,9 +68,17 @@ pub(crate) struct World {
 pub(crate) struct Book {
     me: Weak<Book>,
     taken: Mutex<HashMap<Sid, Vec<i64>>>,
-    answers: Mutex<bool>,
+    hanging: Mutex<Hanging>,
     changed: Condvar,
     runtime: Handle,
+}
+
+/// Whose endpoint takes its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hanging {
+    Nobody,
+    One(Sid),
+    All,
 }
 
 /// The topic's partition.
@@ -96,7 +104,7 @@ impl World {
         let book = Arc::new_cyclic(|me| Book {
             me: Weak::clone(me),
             taken: Mutex::default(),
-            answers: Mutex::new(true),
+            hanging: Mutex::new(Hanging::Nobody),
             changed: Condvar::new(),
             runtime: Handle::current(),
         });
@@ -294,13 +302,18 @@ impl Drop for World {
 impl Book {
     /// Endpoints answer from now on, as they do at first.
     pub(crate) fn answer(&self) {
-        *self.answers.lock().unwrap() = true;
+        *self.hanging.lock().unwrap() = Hanging::Nobody;
         self.changed.notify_all();
     }
 
     /// Endpoints take their time, until they answer again.
     pub(crate) fn hang(&self) {
-        *self.answers.lock().unwrap() = false;
+        *self.hanging.lock().unwrap() = Hanging::All;
+    }
+
+    /// This one's endpoint takes its time, until all answer again.
+    pub(crate) fn hang_at(&self, sid: Sid) {
+        *self.hanging.lock().unwrap() = Hanging::One(sid);
     }
 
     /// The offsets that an endpoint took, in this order.
@@ -316,8 +329,8 @@ impl Book {
     }
 
     fn take(&self, sid: Sid, offset: i64) {
-        let answers = self.answers.lock().unwrap();
-        drop(self.changed.wait_while(answers, |answers| !*answers).unwrap());
+        let hangs = |hanging: &mut Hanging| *hanging == Hanging::All || *hanging == Hanging::One(sid);
+        drop(self.changed.wait_while(self.hanging.lock().unwrap(), hangs).unwrap());
         self.taken.lock().unwrap().entry(sid).or_default().push(offset);
     }
 }

@@ -6,7 +6,7 @@ use crate::lane::gate::Gate;
 use crate::lane::park::{Draft, To};
 use crate::lane::place::{Need, Place, Stand};
 use crate::lane::queue::Queue;
-use crate::lane::signal::{Joined, PlaceKey, Ride, Rider, Turn};
+use crate::lane::signal::{Joined, PlaceKey, Ride, Rider, Room, Turn};
 use crate::lane::state::Lane;
 use crate::model::cursor::CursorMode;
 use crate::model::record::TopicPartition;
@@ -114,7 +114,23 @@ impl Lane {
     pub fn riders(&mut self) -> Vec<Rider> {
         self.called = false;
         let waiting = self.places.iter().filter(|(_, place)| self.is_rider(place));
-        waiting.filter_map(|(_, place)| rider(place)).collect()
+        waiting.filter_map(|(_, place)| self.rider(place)).collect()
+    }
+
+    /// Where the places on `at` stand that are not live and go forward.
+    #[must_use]
+    pub fn going_forward(&self, at: &TopicPartition) -> Vec<i64> {
+        if matches!(self.gate(), Gate::Shut(_)) {
+            return Vec::new();
+        }
+        self.places.on(at).into_iter().filter_map(|number| self.places.at(number).next()).collect()
+    }
+
+    fn rider(&self, place: &Place) -> Option<Rider> {
+        let joins = matches!(place.stand, Stand::Joining { .. });
+        let soon = joins || self.queue_for(place).len() * 4 <= self.reader_room();
+        let room = if soon { Room::Most } else { Room::Half };
+        Some(Rider { place: place.key.clone(), next: place.next()?, to: place.to, since: place.since, room })
     }
 
     fn queue_for(&self, place: &Place) -> &Queue {
@@ -168,10 +184,6 @@ impl Lane {
         place.put_off(turn.now);
         held.iter().filter_map(|delivery| self.ticket(delivery)).for_each(|ticket| turn.settle(ticket));
     }
-}
-
-fn rider(place: &Place) -> Option<Rider> {
-    Some(Rider { place: place.key.clone(), next: place.next()?, to: place.to, since: place.since })
 }
 
 #[cfg(test)]

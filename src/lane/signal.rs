@@ -202,6 +202,17 @@ pub struct Rider {
     pub to: Option<i64>,
     /// Since when it waits.
     pub since: Timestamp,
+    /// How much it would take.
+    pub room: Room,
+}
+
+/// How much of a queue is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Half of it at least: a reader is worth its while.
+    Half,
+    /// Three quarters at least, or somebody waits for the reader: it should come soon.
+    Most,
 }
 
 /// What came of asking to join.
