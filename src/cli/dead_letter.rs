@@ -145,18 +145,13 @@ async fn purge(remote: &Remote, which: &Which) -> anyhow::Result<Value> {
         remote.delete(&["dead-letters", id], &[]).await?;
         return Ok(json!({ "removed": 1 }));
     }
-    let mut removed = 0;
-    for query in which.queries(remote).await? {
-        let query = query.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>();
-        loop {
-            let told = remote.delete(&["dead-letters"], &query).await?;
-            removed += told["removed"].as_u64().unwrap_or_default();
-            if told["more"] != true {
-                break;
-            }
-        }
+    if !which.all {
+        return remote.remove(&["dead-letters"], &[which.filter.query()]).await;
     }
-    Ok(json!({ "removed": removed }))
+    // The API removes nothing unless it is said what: all are those of each subscription.
+    let all = remote.list(&["subscriptions"], &[], usize::MAX).await?.items;
+    let ids = all.iter().filter_map(|one| one["id"].as_str());
+    remote.remove(&["dead-letters"], &ids.map(|id| vec![("subscription", id)]).collect::<Vec<_>>()).await
 }
 
 // === impl Filter ===
@@ -175,16 +170,5 @@ impl Which {
     fn named(&self) -> Value {
         let fields = self.filter.query().into_iter().chain(self.id.as_deref().map(|id| ("id", id)));
         fields.map(|(name, value)| (name.to_owned(), json!(value))).collect()
-    }
-
-    /// The API removes nothing unless it is said what: all are those of each subscription.
-    async fn queries(&self, remote: &Remote) -> anyhow::Result<Vec<Vec<(&'static str, String)>>> {
-        if !self.all {
-            let query = self.filter.query().into_iter();
-            return Ok(vec![query.map(|(name, value)| (name, value.to_owned())).collect()]);
-        }
-        let all = remote.list(&["subscriptions"], &[], usize::MAX).await?.items;
-        let ids = all.iter().filter_map(|one| one["id"].as_str());
-        Ok(ids.map(|id| vec![("subscription", id.to_owned())]).collect())
     }
 }

@@ -174,17 +174,7 @@ async fn drop_some(remote: &Remote, which: &Which) -> anyhow::Result<Value> {
         true => FaultReason::ALL.map(|reason| vec![("reason", reason.as_str())]).into(),
         false => vec![which.filter.query()],
     };
-    let mut removed = 0;
-    for query in queries {
-        loop {
-            let told = remote.delete(&["quarantine"], &query).await?;
-            removed += told["removed"].as_u64().unwrap_or_default();
-            if told["more"] != true {
-                break;
-            }
-        }
-    }
-    Ok(json!({ "removed": removed }))
+    remote.remove(&["quarantine"], &queries).await
 }
 
 // === impl Filter ===

@@ -5,7 +5,7 @@ use crate::egress::exchange::Request;
 use crate::egress::service::{Answer, Service};
 use anyhow::{Context, anyhow, bail};
 use http::{HeaderMap, HeaderValue, Method, header};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 use url::Url;
 
@@ -98,6 +98,24 @@ impl Remote {
     /// As [`Remote::get`].
     pub async fn delete(&self, path: &[&str], query: &[(&str, &str)]) -> anyhow::Result<Value> {
         self.ask((Method::DELETE, path), query, None).await
+    }
+
+    /// Removes all that these queries name, over as many requests as that takes.
+    ///
+    /// # Errors
+    /// As [`Remote::get`].
+    pub async fn remove(&self, path: &[&str], queries: &[Vec<(&str, &str)>]) -> anyhow::Result<Value> {
+        let mut removed = 0;
+        for query in queries {
+            loop {
+                let told = self.delete(path, query).await?;
+                removed += told["removed"].as_u64().unwrap_or_default();
+                if told["more"] != true {
+                    break;
+                }
+            }
+        }
+        Ok(json!({ "removed": removed }))
     }
 
     /// The first `limit` items of a list, over as many pages as that takes.

@@ -1,6 +1,9 @@
 //! What a request holds, read with a problem for each thing that is wrong: the JSON body, the id in the path.
 
+use crate::model::problem::Problems;
 use crate::web::api::problem::{Kind, Problem};
+use crate::yaml::fields::{Field, Fields};
+use crate::yaml::node::Node;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
@@ -17,6 +20,20 @@ pub(crate) struct Document {
     pub(crate) value: Value,
     /// Path and bytes as a digest, to know the same request again.
     pub(crate) digest: [u8; 32],
+}
+
+/// Reads an object; whatever is wrong with it is told at once, and what `read` did not ask for is not known.
+pub(crate) fn object<T>(
+    document: &Value,
+    read: impl FnOnce(&mut Fields<'_>, &mut Problems) -> Option<T>,
+) -> Result<Option<T>, Problem> {
+    let (node, mut problems) = (Node::from_json(&"request".into(), document), Problems::default());
+    let read = Fields::of(&Field::new(&node, ""), &mut problems).and_then(|mut fields| {
+        let read = read(&mut fields, &mut problems);
+        fields.finish(&mut problems);
+        read
+    });
+    problems.or(read).map_err(|problems| Problem::invalid(&problems, document))
 }
 
 /// The last part of the path.

@@ -10,7 +10,7 @@ use crate::runtime::clock;
 use crate::store::error::StoreError;
 use crate::store::space::Space;
 use crate::subscriptions::again::{Again, Passed};
-use crate::web::api::asked::{Document, Id, Plain};
+use crate::web::api::asked::{Document, Id, Plain, object};
 use crate::web::api::idempotency::Answer;
 use crate::web::api::once::{Request, once, whole};
 use crate::web::api::page;
@@ -19,8 +19,7 @@ use crate::web::api::quarantine::filter;
 use crate::web::api::stored;
 use crate::web::auth::Caller;
 use crate::web::state::Api;
-use crate::yaml::fields::{Field, Fields};
-use crate::yaml::node::Node;
+use crate::yaml::fields::Fields;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -227,22 +226,16 @@ fn refused(error: &StoreError) -> Problem {
 
 impl Wanted {
     fn read(document: &Value) -> Result<Self, Problem> {
-        let (node, mut problems) = (Node::from_json(&"request".into(), document), Problems::default());
-        let wanted = Self::fields(&Field::new(&node, ""), &mut problems);
-        let wanted = problems.or(wanted).map_err(|problems| Problem::invalid(&problems, document))?;
-        Ok(wanted.unwrap_or_default())
+        Ok(object(document, Self::fields)?.unwrap_or_default())
     }
 
-    fn fields(field: &Field<'_>, problems: &mut Problems) -> Option<Self> {
+    fn fields(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Self> {
         let mut wanted = Self::default();
-        let mut fields = Fields::of(field, problems)?;
         if let Some(field) = fields.optional("dry_run") {
             wanted.dry_run = field.boolean(problems).unwrap_or_default();
         }
         wanted.cursor = fields.optional("cursor").and_then(|field| field.string(problems));
-        let filter = fields.required("filter", problems);
-        fields.finish(problems);
-        let mut filter = Fields::of(&filter?, problems)?;
+        let mut filter = Fields::of(&fields.required("filter", problems)?, problems)?;
         wanted.filter.topic = filter.optional("topic").and_then(|field| field.string(problems));
         wanted.filter.mapping = filter.optional("mapping").and_then(|field| field.string(problems));
         let reasons = FaultReason::ALL.map(|reason| (reason.as_str(), reason));

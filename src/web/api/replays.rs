@@ -11,7 +11,7 @@ use crate::store::error::StoreError;
 use crate::subscriptions::order;
 use crate::subscriptions::replays::{self, Progress};
 use crate::subscriptions::snapshot::Entry;
-use crate::web::api::asked::{Document, Id};
+use crate::web::api::asked::{Document, Id, object};
 use crate::web::api::counted::{self, Counted};
 use crate::web::api::idempotency::Answer;
 use crate::web::api::once::{Request, once, whole};
@@ -20,8 +20,7 @@ use crate::web::api::subscriptions::{Answered, seen};
 use crate::web::api::{past, stored};
 use crate::web::auth::Caller;
 use crate::web::state::Api;
-use crate::yaml::fields::{Field, Fields};
-use crate::yaml::node::Node;
+use crate::yaml::fields::Fields;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
@@ -184,16 +183,11 @@ impl Wanted {
     }
 
     fn read(document: &Value, now: Timestamp) -> Result<Self, Problem> {
-        let (node, mut problems) = (Node::from_json(&"request".into(), document), Problems::default());
-        let wanted = Self::fields(&Field::new(&node, ""), now, &mut problems);
-        match problems.or(wanted).map_err(|problems| Problem::invalid(&problems, document))? {
-            Some(wanted) => Ok(wanted),
-            None => Err(Problem::field("", "is no replay")),
-        }
+        let wanted = object(document, |fields, problems| Self::fields(fields, now, problems));
+        wanted?.ok_or_else(|| Problem::field("", "is no replay"))
     }
 
-    fn fields(field: &Field<'_>, now: Timestamp, problems: &mut Problems) -> Option<Self> {
-        let mut fields = Fields::of(field, problems)?;
+    fn fields(fields: &mut Fields<'_>, now: Timestamp, problems: &mut Problems) -> Option<Self> {
         let from = fields.required("from", problems).and_then(|field| {
             let from = Start::parse(field.text(problems)?).filter(|from| *from != Start::Now);
             if from.is_none() {
@@ -215,7 +209,6 @@ impl Wanted {
         });
         let types = fields.optional("types").map(|field| order::types(&field, problems)).unwrap_or_default();
         let dry_run = fields.optional("dry_run").and_then(|field| field.boolean(problems)).unwrap_or_default();
-        fields.finish(problems);
         Some(Self { from: from?, to, types, dry_run })
     }
 }

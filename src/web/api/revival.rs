@@ -7,7 +7,7 @@ use crate::store::Store;
 use crate::store::batch::Batch;
 use crate::store::error::StoreError;
 use crate::subscriptions::again::Again;
-use crate::web::api::asked::{Document, Id};
+use crate::web::api::asked::{Document, Id, object};
 use crate::web::api::dead_letters::{Reason, scope};
 use crate::web::api::idempotency::Answer;
 use crate::web::api::once::{Request, once, whole};
@@ -15,8 +15,7 @@ use crate::web::api::problem::{Kind, Problem};
 use crate::web::api::{lost, page, stored};
 use crate::web::auth::Caller;
 use crate::web::state::Api;
-use crate::yaml::fields::{Field, Fields};
-use crate::yaml::node::Node;
+use crate::yaml::fields::Fields;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -200,21 +199,15 @@ fn refused(error: &StoreError) -> Problem {
 
 impl Wanted {
     fn read(document: &Value) -> Result<Self, Problem> {
-        let (node, mut problems) = (Node::from_json(&"request".into(), document), Problems::default());
-        let wanted = Self::fields(&Field::new(&node, ""), &mut problems);
-        let wanted = problems.or(wanted).map_err(|problems| Problem::invalid(&problems, document))?;
-        Ok(wanted.unwrap_or_default())
+        Ok(object(document, Self::fields)?.unwrap_or_default())
     }
 
-    fn fields(field: &Field<'_>, problems: &mut Problems) -> Option<Self> {
+    fn fields(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Self> {
         let mut wanted = Self::default();
-        let mut fields = Fields::of(field, problems)?;
         if let Some(field) = fields.optional("dry_run") {
             wanted.dry_run = field.boolean(problems).unwrap_or_default();
         }
-        let filter = fields.required("filter", problems);
-        fields.finish(problems);
-        let mut filter = Fields::of(&filter?, problems)?;
+        let mut filter = Fields::of(&fields.required("filter", problems)?, problems)?;
         wanted.subscription = filter.optional("subscription").and_then(|field| field.string(problems));
         wanted.id = filter.optional("id").and_then(|field| field.string(problems));
         let reasons = DeadReason::ALL.map(|reason| (reason.as_str(), reason));

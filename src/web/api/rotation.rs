@@ -1,14 +1,13 @@
 //! `POST /v1/subscriptions/{id}/secrets`: a new signing secret, shown once; the old ones sign beside it until the
 //! overlap ends.
 
-use crate::model::problem::Problems;
 use crate::model::secret::SigningSecret;
 use crate::model::subscription::Subscription;
 use crate::model::time::Timestamp;
 use crate::runtime::clock;
 use crate::subscriptions::credentials::{self, SECRETS};
 use crate::subscriptions::error::DirectoryError;
-use crate::web::api::asked::{Document, Id};
+use crate::web::api::asked::{Document, Id, object};
 use crate::web::api::conditions::{self, Condition};
 use crate::web::api::idempotency::Answer;
 use crate::web::api::once::{Request, once};
@@ -16,8 +15,6 @@ use crate::web::api::problem::{Kind, Problem};
 use crate::web::api::subscriptions::{Answered, TRIES, changeable, refused};
 use crate::web::auth::Caller;
 use crate::web::state::Api;
-use crate::yaml::fields::{Field, Fields};
-use crate::yaml::node::Node;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::{Extension, extract};
 use serde_json::{Value, json};
@@ -86,13 +83,10 @@ fn turned(old: &Subscription, overlap: Duration, now: Timestamp) -> Result<Subsc
 }
 
 fn overlap(document: &Value) -> Result<Duration, Problem> {
-    let (node, mut problems, mut overlap) = (Node::from_json(&"request".into(), document), Problems::default(), None);
-    if let Some(mut fields) = Fields::of(&Field::new(&node, ""), &mut problems) {
-        let field = fields.optional("overlap");
-        overlap = field.and_then(|field| field.duration(Duration::ZERO..=OVERLAP_MOST, &mut problems));
-        fields.finish(&mut problems);
-    }
-    problems.or(overlap.unwrap_or(OVERLAP)).map_err(|problems| Problem::invalid(&problems, document))
+    let asked = object(document, |fields, problems| {
+        fields.optional("overlap")?.duration(Duration::ZERO..=OVERLAP_MOST, problems)
+    });
+    Ok(asked?.unwrap_or(OVERLAP))
 }
 
 #[cfg(test)]

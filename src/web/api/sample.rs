@@ -6,18 +6,15 @@ use crate::deliver;
 use crate::model::event::{Emitted, IntegrationEvent};
 use crate::model::id::EventId;
 use crate::model::outcome::{FailureCause, Outcome};
-use crate::model::problem::Problems;
 use crate::model::record::Origin;
 use crate::model::subscription::{Subscription, Tenant};
 use crate::runtime::{clock, random};
-use crate::web::api::asked::{Document, Id};
+use crate::web::api::asked::{Document, Id, object};
 use crate::web::api::problem::Problem;
 use crate::web::api::shape;
 use crate::web::api::subscriptions::seen;
 use crate::web::auth::Caller;
 use crate::web::state::Api;
-use crate::yaml::fields::{Field, Fields};
-use crate::yaml::node::Node;
 use axum::{Extension, Json, extract};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -54,17 +51,14 @@ pub(crate) async fn send(
 
 /// The type that was asked for.
 fn asked(document: &Value) -> Result<Option<String>, Problem> {
-    let (node, mut problems, mut asked) = (Node::from_json(&"request".into(), document), Problems::default(), None);
-    if let Some(mut fields) = Fields::of(&Field::new(&node, ""), &mut problems) {
-        if let Some(field) = fields.optional("type") {
-            asked = field.string(&mut problems);
-            if asked.as_deref().is_some_and(|text| text.is_empty() || text.len() > 256) {
-                field.problem(&mut problems, "is no type", "It has 1 to 256 characters");
-            }
+    object(document, |fields, problems| {
+        let field = fields.optional("type")?;
+        let asked = field.string(problems)?;
+        if asked.is_empty() || asked.len() > 256 {
+            field.problem(problems, "is no type", "It has 1 to 256 characters");
         }
-        fields.finish(&mut problems);
-    }
-    problems.or(asked).map_err(|problems| Problem::invalid(&problems, document))
+        Some(asked)
+    })
 }
 
 /// An event of this type, else of the first type that the subscription names without a star.

@@ -1,12 +1,11 @@
 //! `/v1/subscriptions/{id}/pause` and `/resume`: what a subscription is allowed to do.
 
-use crate::model::problem::Problems;
 use crate::model::subscription::{State, Subscription};
 use crate::subscriptions::Directory;
 use crate::subscriptions::error::DirectoryError;
 use crate::subscriptions::skip::Skipped;
 use crate::subscriptions::snapshot::Entry;
-use crate::web::api::asked::{Id, Optional, Plain};
+use crate::web::api::asked::{Id, Optional, Plain, object};
 use crate::web::api::conditions::Condition;
 use crate::web::api::once::whole;
 use crate::web::api::problem::{Kind, Problem};
@@ -14,8 +13,6 @@ use crate::web::api::shape;
 use crate::web::api::subscriptions::{Answered, TRIES, changeable, refused, seen, tagged};
 use crate::web::auth::Caller;
 use crate::web::state::Api;
-use crate::yaml::fields::{Field, Fields};
-use crate::yaml::node::Node;
 use axum::Extension;
 use axum::extract;
 use axum::http::HeaderMap;
@@ -116,14 +113,12 @@ fn shown(skipped: &Skipped) -> Value {
 
 /// `{"from": "cursor" | "now"}`.
 fn resumption(document: &Value) -> Result<Wish, Problem> {
-    let (node, mut problems, mut wish) = (Node::from_json(&"request".into(), document), Problems::default(), None);
-    if let Some(mut fields) = Fields::of(&Field::new(&node, ""), &mut problems) {
+    let wish = object(document, |fields, problems| {
         let table = [("cursor", Wish::Resume), ("now", Wish::ResumeNow)];
         let table = table.each_ref().map(|(name, wish)| (*name, wish));
-        wish = fields.optional("from").and_then(|field| field.one_of(&table, &mut problems)).cloned();
-        fields.finish(&mut problems);
-    }
-    problems.or(wish.unwrap_or(Wish::Resume)).map_err(|problems| Problem::invalid(&problems, document))
+        fields.optional("from")?.one_of(&table, problems).cloned()
+    });
+    Ok(wish?.unwrap_or(Wish::Resume))
 }
 
 #[cfg(test)]
