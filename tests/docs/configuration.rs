@@ -14,7 +14,7 @@ const INTRO: &str = "\
 Every key, with its default. This page is made of `config/hookline.example.yaml`, so the file tells the same. `hookline run`
 takes the file that `--config` or `HOOKLINE_CONFIG` names, else `config/hookline.yaml`, else `/etc/hookline/hookline.yaml`.
 `hookline check` says what is wrong with one; `hookline init` writes one to begin with; `hookline export config-schema` tells
-editors the keys. What a subscription may say for itself stands in [the API](api.md).
+editors the keys. What a subscription may say for itself stands in [Subscriptions](subscriptions.md).
 ";
 
 /// A key of the example: where it stands, what it is when nobody says anything, what is said about it.
