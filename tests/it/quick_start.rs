@@ -14,6 +14,7 @@ use std::{
 };
 use tempfile::TempDir;
 
+#[expect(dead_code, reason = "other pages have blocks in JSON")]
 #[path = "../docs/blocks.rs"]
 mod blocks;
 
