@@ -63,6 +63,13 @@ soak: kafka ## isolation, backlog, outage and kills with their limits, PASS or F
 	@$(foreach size,MINUTES RECORDS ROUNDS SUBSCRIBERS OUTAGE KILLS,$(if $($(size)),HOOKLINE_$(size)=$($(size)))) \
 	cargo bench --locked --bench soak -- $(PART)
 
-doc: ## the documentation of the crate
+# mdBook without its server and watcher, in the dev profile: half of the time to build, and a book of this size needs no more.
+MDBOOK := 0.5.4
+doc: ## the documentation as a book (builds mdBook at the first time: some minutes), and that of the crate
+	@"$(TARGET)/tools/bin/mdbook" --version 2>/dev/null | grep -qx "mdbook v$(MDBOOK)" || \
+	cargo install mdbook --locked --version $(MDBOOK) --no-default-features --features search --debug --root "$(TARGET)/tools"
+	@cargo test --locked --test docs links
+	@"$(TARGET)/tools/bin/mdbook" build --dest-dir "$(abspath $(TARGET))/book"
 	@cargo doc --locked --no-deps
+	@echo "$(TARGET)/book/index.html"
 	@echo "$(TARGET)/doc/hookline/index.html"

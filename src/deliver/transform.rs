@@ -37,7 +37,7 @@ impl Transform {
     ///
     /// # Errors
     /// Why it makes nothing of it; the same event fails each time.
-    pub(crate) fn apply(&self, event: &IntegrationEvent) -> Result<IntegrationEvent, Failure> {
+    pub fn apply(&self, event: &IntegrationEvent) -> Result<IntegrationEvent, Failure> {
         let view = view(event);
         let mut scope = Scope::new();
         scope.bind("event", &view);

@@ -310,8 +310,9 @@ fn test(kind: &Kind<'_>, (sample, event): (&Sample, &IntegrationEvent), asked: &
 
 fn text(asked: &Asked, records: usize, [mappings, events, tests]: [&Value; 3]) -> String {
     let topic = &asked.topic;
+    let records = if records == 1 { "1 record".to_owned() } else { format!("{records} records") };
     format!(
-        "# Proposed from {records} records of {topic}. Name the event types as they should be called for ever, leave out
+        "# Proposed from {records} of {topic}. Name the event types as they should be called for ever, leave out
 # what must stay inside, then: hookline check && hookline test
 mappings:{}
 

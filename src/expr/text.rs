@@ -1,7 +1,7 @@
 //! Text with `${...}`: alone it keeps the value's type, inside longer text the value is rendered, `$${` is a literal `${`.
 //!
 //! Rendered are strings, numbers (of a plain path in their exact text), booleans, times; lists and objects as JSON.
-//! null is a failure there: "Hello null" is never meant.
+//! null is a failure there: "Hello null" is never meant. `${string(path)}` alone is text, and keeps the digits of a number.
 
 use crate::expr::expression::Expression;
 use crate::expr::failure::Failure;
@@ -23,6 +23,8 @@ pub struct Text {
 enum Form {
     Literal(Value),
     Alone(Expression),
+    /// `string(path)`, and the path: CEL would make a double of a number first.
+    Digits(Expression, Expression),
     Longer(Vec<Part>),
 }
 
@@ -61,7 +63,10 @@ impl Text {
             }
         }
         let form = match (parts.len(), parts.pop()) {
-            (1, Some(Part::Filled(alone))) => Form::Alone(alone),
+            (1, Some(Part::Filled(alone))) => match digits(&alone, names) {
+                Some(path) => Form::Digits(alone, path),
+                None => Form::Alone(alone),
+            },
             (_, None) => Form::Literal(Value::String(String::new())),
             (1, Some(Part::Literal(text))) => Form::Literal(Value::String(text.into())),
             (_, Some(last)) => {
@@ -79,6 +84,7 @@ impl Text {
     pub fn value(&self, scope: &Scope, budget: &mut Budget) -> Result<Value, Failure> {
         match &self.form {
             Form::Alone(expression) => expression.eval(scope, budget),
+            Form::Digits(whole, path) => written(whole, path, scope, budget),
             Form::Literal(value) => {
                 budget.output(weigh(value))?;
                 Ok(value.clone())
@@ -95,6 +101,7 @@ impl Text {
         match &self.form {
             Form::Alone(expression) => expression.lend(scope, budget),
             Form::Literal(value) => Ok(Cow::Borrowed(value)),
+            Form::Digits(whole, path) => written(whole, path, scope, budget).map(Cow::Owned),
             Form::Longer(parts) => render(parts, scope, budget).map(|text| Cow::Owned(Value::String(text))),
         }
     }
@@ -104,7 +111,7 @@ impl Text {
     pub fn literal(&self) -> Option<&Value> {
         match &self.form {
             Form::Literal(value) => Some(value),
-            Form::Alone(_) | Form::Longer(_) => None,
+            Form::Alone(_) | Form::Digits(..) | Form::Longer(_) => None,
         }
     }
 
@@ -112,7 +119,7 @@ impl Text {
     #[must_use]
     pub fn alone(&self) -> Option<&Expression> {
         match &self.form {
-            Form::Alone(expression) => Some(expression),
+            Form::Alone(expression) | Form::Digits(expression, _) => Some(expression),
             Form::Literal(_) | Form::Longer(_) => None,
         }
     }
@@ -121,6 +128,23 @@ impl Text {
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
+    }
+}
+
+/// The path in `string(path)`.
+fn digits(whole: &Expression, names: &Names) -> Option<Expression> {
+    let inner = whole.source().strip_prefix("string(")?.strip_suffix(')')?;
+    Expression::compile(inner.trim(), names).ok().filter(|inner| inner.path().is_some())
+}
+
+/// The text of a number digit for digit; of anything else, what `string` says of it.
+fn written(whole: &Expression, path: &Expression, scope: &Scope, budget: &mut Budget) -> Result<Value, Failure> {
+    match path.lend(scope, budget).as_deref() {
+        Ok(Value::Number(number)) => {
+            budget.output(number.as_str().len())?;
+            Ok(Value::String(number.as_str().to_owned()))
+        }
+        Ok(_) | Err(_) => whole.eval(scope, budget),
     }
 }
 
@@ -275,6 +299,15 @@ mod tests {
         assert_eq!(value("${ payload.tags }").unwrap(), json!(["a", "b"]));
         assert_eq!(value("${payload.none}").unwrap(), Value::Null);
         assert_eq!(value("${payload.n + 1}").unwrap(), json!(2));
+    }
+
+    #[test]
+    fn string_of_a_path_keeps_every_digit_of_a_number() {
+        assert_eq!(value("${string(payload.big)}").unwrap(), json!("12345678901234567890.10"));
+        assert_eq!(value("${ string( payload.price ) }").unwrap(), json!("10.10"));
+        assert_eq!(value("${string(payload.name)}").unwrap(), json!("Ann"));
+        assert_eq!(value("${string(payload.price * 2)}").unwrap(), json!("20.2"));
+        assert!(value("${string(payload.none)}").is_err() && value("${string(payload.gone)}").unwrap_err().missing);
     }
 
     #[test]

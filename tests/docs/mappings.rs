@@ -34,15 +34,16 @@ fn told(event: &IntegrationEvent, wanted: &Map<String, Value>) -> Value {
 
 /// The mapping, its record, the files beside it: what stands in front of a result.
 #[derive(Default)]
-struct Example<'b> {
-    config: &'b str,
-    mapping: &'b str,
-    record: Value,
-    files: Vec<(&'b str, &'b str)>,
+pub(crate) struct Example<'b> {
+    pub(crate) config: &'b str,
+    pub(crate) mapping: &'b str,
+    pub(crate) record: Value,
+    pub(crate) files: Vec<(&'b str, &'b str)>,
 }
 
-fn judge(example: &Example<'_>, wanted: &Block) {
-    let at = format!("{PAGE}:{}", wanted.line);
+/// Holds what becomes of an example against the block of `page` behind it.
+pub(crate) fn judge(page: &str, example: &Example<'_>, wanted: &Block) {
+    let at = format!("{page}:{}", wanted.line);
     let pipeline =
         pipeline(example.config, example.mapping, &example.files).unwrap_or_else(|told| panic!("{at}: {told}"));
     let passage = pipeline.pass(&record(&example.record));
@@ -74,7 +75,7 @@ fn every_mapping_of_the_page_makes_the_events_that_stand_behind_it() {
             "yaml mapping" => example = Example { mapping: &block.text, config: example.config, ..Example::default() },
             "json record" => example.record = block.json(),
             "json events" | "text fault" => {
-                judge(&example, block);
+                judge(PAGE, &example, block);
                 count += 1;
                 example.config = "";
             }

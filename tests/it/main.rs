@@ -19,6 +19,7 @@ mod language;
 mod main_job;
 mod no_loss;
 mod outages;
+mod quick_start;
 mod registry;
 mod reload;
 mod retry_after;

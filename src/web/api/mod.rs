@@ -151,6 +151,7 @@ mod tests {
     use super::*;
     use crate::web::auth::Tokens;
     use crate::web::trial::{self, Answer, Trial};
+    use std::collections::BTreeSet;
 
     #[tokio::test]
     async fn an_unknown_path_and_an_unknown_method_are_problems() {
@@ -163,6 +164,33 @@ mod tests {
         let mut allowed: Vec<_> = answer.header("allow").unwrap().split(',').collect();
         allowed.sort_unstable();
         assert_eq!(allowed, ["GET", "HEAD", "POST"]);
+    }
+
+    /// The calls in the tables of docs/api.md: `METHOD /path` in code, paths without their query.
+    fn documented() -> BTreeSet<String> {
+        let page = include_str!("../../../docs/api.md");
+        let codes =
+            page.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split('`').skip(1).step_by(2));
+        let call = |code: &str| {
+            let (method, path) = code.split_once(' ')?;
+            let known = ["GET", "POST", "PATCH", "PUT", "DELETE"].contains(&method) && path.starts_with('/');
+            known.then(|| format!("{method} {}", path.split(['?', ' ']).next().unwrap()))
+        };
+        codes.filter_map(call).collect()
+    }
+
+    #[tokio::test]
+    async fn the_page_names_every_call_that_there_is_and_no_other() {
+        let trial = Trial::open().await;
+        let mut there = BTreeSet::new();
+        for (path, _) in resources() {
+            // No resource has it, so each tells what it has.
+            let answer = trial.ask(&format!("TRACE {}", path.replace(['{', '}'], "x"))).send().await;
+            answer.problem(405, "method-not-allowed");
+            let allowed = answer.header("allow").unwrap().split(',');
+            there.extend(allowed.filter(|method| *method != "HEAD").map(|method| format!("{method} {path}")));
+        }
+        assert_eq!(documented(), there);
     }
 
     #[tokio::test]
