@@ -244,7 +244,7 @@ impl Metrics {
         self.0.catch_up_read.inc_by(count);
     }
 
-    /// The log lost so many offsets before one that was behind had read them.
+    /// Retention took so many offsets before one that was behind had read them.
     pub fn lost(&self, count: u64) {
         self.0.lost.inc_by(count);
     }

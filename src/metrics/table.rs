@@ -158,7 +158,7 @@ pub(crate) const CATCH_UP_LAG: Definition = gauge(
 pub(crate) const LOST_RECORDS: Definition = counter(
     "hookline_lost_records_total",
     &[],
-    "Offsets that the log lost before a subscription or replay that was behind had read them",
+    "Offsets that retention took before a subscription or replay that was behind had read them",
 );
 pub(crate) const BREAKER_TRANSITIONS: Definition =
     counter("hookline_breaker_transitions_total", &["to"], "Breakers that went over to this state");
