@@ -2,11 +2,11 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash check helm image parts sbom bench soak doc kafka
+.PHONY: help demo test crash check helm monitoring image parts sbom bench soak doc kafka
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 # The dev profile: on a fresh machine nearly all of the time goes into compiling, and without optimisation that takes
 # less than half as long. The sample shop sends a few events a second, which any profile carries.
@@ -28,7 +28,7 @@ crash: kafka ## the delivery protocol under N kills (200), at fail points and at
 	@HOOKLINE_KILLS=$(or $(N),200) HOOKLINE_STOPS=$(or $(STOPS),50) HOOKLINE_OUTAGE=60 \
 	cargo test --locked --features failpoints --test crash -- --nocapture --test-threads 1
 
-check: ## format, lints, docs, licences and advisories, the Helm chart
+check: ## format, lints, docs, licences and advisories, the Helm chart, alerts and dashboard
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
@@ -36,11 +36,17 @@ check: ## format, lints, docs, licences and advisories, the Helm chart
 	else echo "check: licences and advisories not looked at (cargo install cargo-deny --locked)"; fi
 	@if command -v go >/dev/null && command -v python3 >/dev/null; then $(MAKE) --no-print-directory helm; \
 	else echo "check: the Helm chart not looked at (it takes Go and Python)"; fi
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory monitoring; \
+	else echo "check: alerts and dashboard not asked of a Prometheus (it takes Go)"; fi
 
 # Builds its tools at the first time (Go, Python): some minutes, which is why `make test` leaves it out. Then ten seconds.
 helm: ## the Helm chart: lint, unit tests, what it renders judged by Kubernetes' schemas and by `hookline check`
 	@cargo build --locked --bin hookline
 	@tests/helm/run
+
+# Builds its tools at the first time (Go), as `helm` does. Then a minute.
+monitoring: kafka ## alerts and dashboard: a real Prometheus scrapes a daemon in trouble and answers each query; unit tests of the alerts
+	@tests/monitoring/run
 
 # By podman where there is no docker: make image ENGINE=podman
 image: ## the container image `hookline`

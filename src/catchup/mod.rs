@@ -129,6 +129,7 @@ mod tests {
     use crate::catchup::world::{World, at};
     use crate::lane::settings::DeliverySettings;
     use crate::lane::signal::PlaceKey;
+    use crate::metrics::gauges::Gauges;
     use crate::model::id::Sid;
     use crate::model::schema::SchemaId;
     use crate::quarantine::Becomes;
@@ -384,6 +385,8 @@ mod tests {
         let lost = world.hands.store.lost(sid).unwrap();
         assert_eq!((lost.len(), lost[0].from), (1, 0));
         assert!((1..8).contains(&lost[0].to), "{lost:?}");
+        let counted = format!("\nhookline_lost_records_total {}\n", lost[0].to);
+        assert!(world.hands.metrics.scrape(&Gauges::default()).contains(&counted), "{counted}");
         world.until("the rest", |world| world.book.of(sid).last() == Some(&7)).await;
         assert_eq!(world.book.sorted(sid), (lost[0].to..8).collect::<Vec<_>>());
         world.stop(running);

@@ -29,16 +29,24 @@ pub struct Gauges {
     pub dead_letters: Weight,
     /// Quarantined records.
     pub quarantine: Weight,
+    /// Bytes that these may take.
+    pub quarantine_limit: u64,
     /// How long until retention reaches a cursor; `None` when that is not known, or there is none.
     pub cursor_headroom: Option<Duration>,
     /// Offsets from the furthest place that is behind to intake.
     pub catch_up_lag: u64,
     /// Free bytes of the store's disk.
     pub store_free_bytes: u64,
+    /// Free bytes below which the store writes nothing.
+    pub store_min_free: u64,
+    /// Whether the last try to load another configuration was refused.
+    pub reload_refused: bool,
     /// The generation of the rules in force.
     pub config_generation: u64,
     /// How many subscriptions have a status, for each.
     pub subscriptions: Vec<(&'static str, u64)>,
+    /// Whether a check of readiness passes (1) or not (0), for each.
+    pub ready: Vec<(&'static str, u64)>,
 }
 
 /// How far one partition is.
@@ -74,13 +82,18 @@ impl Gauges {
         set(&table::DEAD_LETTER_BYTES, self.dead_letters.bytes);
         set(&table::QUARANTINE_ROWS, self.quarantine.rows);
         set(&table::QUARANTINE_BYTES, self.quarantine.bytes);
+        set(&table::QUARANTINE_LIMIT, self.quarantine_limit);
         set(&table::CATCH_UP_LAG, self.catch_up_lag);
         if let Some(headroom) = self.cursor_headroom {
             book.gauge(&table::CURSOR_HEADROOM).set(headroom.as_secs_f64());
         }
         set(&table::STORE_FREE_BYTES, self.store_free_bytes);
+        set(&table::STORE_MIN_FREE, self.store_min_free);
+        set(&table::CONFIG_IN_FORCE, u64::from(!self.reload_refused));
         set(&table::CONFIG_GENERATION, self.config_generation);
-        for (what, counts) in [(&table::LANES, &self.lanes), (&table::SUBSCRIPTIONS, &self.subscriptions)] {
+        let counted =
+            [(&table::LANES, &self.lanes), (&table::SUBSCRIPTIONS, &self.subscriptions), (&table::READY, &self.ready)];
+        for (what, counts) in counted {
             let gauges = book.gauges(what);
             for (value, count) in counts {
                 gauges.with_label_values(&[value]).set(number(*count));

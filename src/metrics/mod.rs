@@ -37,6 +37,7 @@ struct Inner {
     backpressure: [Counter; PAUSES.len()],
     store_flush: Histogram,
     catch_up_read: IntCounter,
+    lost: IntCounter,
     reloads: [IntCounter; RELOADS.len()],
     jumps: [IntCounter; JumpReason::ALL.len()],
 }
@@ -142,10 +143,21 @@ impl Metrics {
             backpressure: book.seconds(&table::BACKPRESSURE, PAUSES),
             store_flush: book.histogram(&table::STORE_FLUSH, &FLUSH),
             catch_up_read: book.counter(&table::CATCH_UP_READ),
+            lost: book.counter(&table::LOST_RECORDS),
             reloads: book.closed(&table::CONFIG_RELOADS, RELOADS),
             jumps: book.closed(&table::POSITION_JUMPS, JumpReason::ALL.map(JumpReason::as_str)),
             book,
         }))
+    }
+
+    /// Series of a topic that is read are there with 0 before its first record: an increase shows only over one.
+    pub fn reads_topic(&self, topic: &str) {
+        self.0.topics.with(topic, |_| ());
+    }
+
+    /// The same for a mapping in force.
+    pub fn has_mapping(&self, mapping: &str) {
+        self.0.mappings.with(mapping, |_| ());
     }
 
     /// Records of `topic` were admitted.
@@ -230,6 +242,11 @@ impl Metrics {
     /// Scans read records again, for those who are behind.
     pub fn catch_up_read(&self, count: u64) {
         self.0.catch_up_read.inc_by(count);
+    }
+
+    /// Retention took so many offsets before one that was behind had read them.
+    pub fn lost(&self, count: u64) {
+        self.0.lost.inc_by(count);
     }
 
     /// Another configuration was asked for: it was `applied`, `unchanged` or `refused`; what is none of these is not
@@ -331,6 +348,7 @@ mod tests {
             partitions: vec![partition],
             lanes: vec![("active", 2)],
             subscriptions: vec![("active", 2)],
+            ready: vec![("kafka", 1)],
             cursor_headroom: Some(Duration::from_secs(3)),
             ..Gauges::default()
         };
@@ -402,6 +420,7 @@ mod tests {
             assert_eq!(value(&text, &series), Some(0.0));
         }
         assert_eq!(value(&text, "hookline_retries_total"), Some(0.0));
+        assert_eq!(value(&text, "hookline_lost_records_total"), Some(0.0));
     }
 
     #[test]

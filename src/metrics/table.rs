@@ -26,13 +26,14 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the way of an event.
-pub const ALL: [&Definition; 38] = [
+pub const ALL: [&Definition; 43] = [
     &RECORDS_CONSUMED,
     &RECORDS_MAPPED,
     &RECORDS_UNMATCHED,
     &RECORDS_QUARANTINED,
     &QUARANTINE_ROWS,
     &QUARANTINE_BYTES,
+    &QUARANTINE_LIMIT,
     &EVENTS_EMITTED,
     &EVENTS_VALIDATED,
     &PARTITION_LAG,
@@ -53,6 +54,7 @@ pub const ALL: [&Definition; 38] = [
     &CURSOR_HEADROOM,
     &CATCH_UP_READ,
     &CATCH_UP_LAG,
+    &LOST_RECORDS,
     &RETRIES,
     &BREAKER_TRANSITIONS,
     &DEAD_LETTERS,
@@ -61,9 +63,12 @@ pub const ALL: [&Definition; 38] = [
     &BACKPRESSURE,
     &STORE_FLUSH,
     &STORE_FREE_BYTES,
+    &STORE_MIN_FREE,
     &CONFIG_RELOADS,
+    &CONFIG_IN_FORCE,
     &CONFIG_GENERATION,
     &SUBSCRIPTIONS,
+    &READY,
     &BUILD_INFO,
 ];
 
@@ -85,6 +90,8 @@ pub(crate) const RECORDS_QUARANTINED: Definition = counter(
 pub(crate) const QUARANTINE_ROWS: Definition =
     gauge("hookline_quarantine_rows", &[], "Records in quarantine, once per mapping that failed");
 pub(crate) const QUARANTINE_BYTES: Definition = gauge("hookline_quarantine_bytes", &[], "Bytes that these take");
+pub(crate) const QUARANTINE_LIMIT: Definition =
+    gauge("hookline_quarantine_limit_bytes", &[], "Bytes that these may take (limits.quarantine)");
 pub(crate) const EVENTS_EMITTED: Definition =
     counter("hookline_events_emitted_total", &["mapping"], "Integration events that a mapping made");
 pub(crate) const EVENTS_VALIDATED: Definition = counter(
@@ -148,6 +155,11 @@ pub(crate) const CATCH_UP_LAG: Definition = gauge(
     &[],
     "Offsets from the place that is furthest behind to what intake reads; 0 when none is",
 );
+pub(crate) const LOST_RECORDS: Definition = counter(
+    "hookline_lost_records_total",
+    &[],
+    "Offsets that retention took before a subscription or replay that was behind had read them",
+);
 pub(crate) const BREAKER_TRANSITIONS: Definition =
     counter("hookline_breaker_transitions_total", &["to"], "Breakers that went over to this state");
 pub(crate) const DEAD_LETTERS: Definition =
@@ -161,11 +173,23 @@ pub(crate) const STORE_FLUSH: Definition =
     histogram("hookline_store_flush_seconds", "How long it took to make a tick's changes durable");
 pub(crate) const STORE_FREE_BYTES: Definition =
     gauge("hookline_store_free_bytes", &[], "Free bytes of the disk that holds the store");
+pub(crate) const STORE_MIN_FREE: Definition = gauge(
+    "hookline_store_min_free_bytes",
+    &[],
+    "Free bytes below which nothing is written and Kafka is not read (store.min_free)",
+);
 pub(crate) const CONFIG_RELOADS: Definition =
     counter("hookline_config_reloads_total", &["result"], "Tries to load another configuration");
+pub(crate) const CONFIG_IN_FORCE: Definition = gauge(
+    "hookline_config_last_reload_successful",
+    &[],
+    "0 when the last try to load another configuration was refused, else 1",
+);
 pub(crate) const CONFIG_GENERATION: Definition =
     gauge("hookline_config_generation", &[], "The generation of the rules in force, from 1");
 pub(crate) const SUBSCRIPTIONS: Definition = gauge("hookline_subscriptions", &["status"], "Subscriptions by status");
+
+pub(crate) const READY: Definition = gauge("hookline_ready", &["check"], "Whether a check of /readyz passes: 1 or 0");
 
 const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Definition {
     Definition { name, kind: Kind::Counter, labels, help }

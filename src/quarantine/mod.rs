@@ -102,6 +102,12 @@ impl Quarantine {
         self.lock().weight
     }
 
+    /// Bytes that all rows may take.
+    #[must_use]
+    pub fn budget(&self) -> u64 {
+        self.budget
+    }
+
     /// Whether these faults of a record find room; those whose rows are there already do, and so does a record without
     /// any. One record may go beyond the budget, so that a large one finds room, too.
     ///

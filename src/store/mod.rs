@@ -175,6 +175,12 @@ impl Store {
         self.0.floors.free()
     }
 
+    /// Free bytes of its disk below which nothing is written.
+    #[must_use]
+    pub fn min_free(&self) -> u64 {
+        self.0.floors.min_free()
+    }
+
     /// All ledger rows, without their events. Blocks.
     ///
     /// # Errors

@@ -46,6 +46,11 @@ impl Floors {
         }
     }
 
+    /// Free bytes below which nothing is written.
+    pub(crate) fn min_free(&self) -> u64 {
+        self.min_free
+    }
+
     /// Free bytes, at most a second old. A disk that cannot be asked counts as one with room: writing will tell.
     pub(crate) fn free(&self) -> u64 {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -368,6 +368,7 @@ impl Cell {
                     fault::point("cursor.lost");
                     error!(subscription = %self.sid, topic = %range.at.topic, partition = range.at.partition,
                         from = range.from, to = range.to, "retention took records before they were read for this subscription");
+                    self.hands.metrics.lost(u64::try_from(range.to - range.from).unwrap_or(0));
                     batch.lost(range);
                 }
             }

@@ -3,9 +3,8 @@
 //! `/livez` looks at no dependency (HZ-2): an outage of Kafka never restarts the process. `/readyz` says what is
 //! missing. Programs read the status, 200 or 503; the lines are for people.
 
-use crate::model::time::Timestamp;
 use crate::runtime::clock;
-use crate::runtime::status::{Health, Report};
+use crate::web::checks::{self, Check};
 use crate::web::state::State;
 use crate::web::totals;
 use axum::Router;
@@ -13,21 +12,9 @@ use axum::extract;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use std::time::Duration;
-
-/// How long intake may not go round its loop. A round takes 100 ms; a call into librdkafka, some seconds.
-const SILENCE: Duration = Duration::from_secs(60);
 
 /// Text format 0.0.4, as Prometheus asks for it (PM-4).
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// Whether something holds.
-#[derive(Debug, PartialEq, Eq)]
-struct Check {
-    name: &'static str,
-    /// What is wrong, when it does not.
-    wrong: Option<String>,
-}
 
 pub(crate) fn router(state: State) -> Router {
     Router::new()
@@ -47,27 +34,11 @@ async fn metrics(extract::State(state): extract::State<State>) -> Response {
 }
 
 async fn live(extract::State(state): extract::State<State>) -> Response {
-    answer(&[alive(&state.board.read(), clock::now())])
+    answer(&[checks::alive(&state.board.read(), clock::now())])
 }
 
 async fn ready(extract::State(state): extract::State<State>) -> Response {
-    answer(&readiness(&state.board.read()))
-}
-
-/// Whether our own loop goes round. A process that stops has no loop to look at, and ends by itself.
-fn alive(report: &Report, now: Timestamp) -> Check {
-    let silent = now.since(report.intake_beat);
-    let stuck = !report.stopping && silent > SILENCE;
-    Check { name: "intake", wrong: stuck.then(|| format!("no sign of life for {} s", silent.as_secs())) }
-}
-
-fn readiness(report: &Report) -> [Check; 3] {
-    let check = |name, health: &Health| match health {
-        Health::Good => Check { name, wrong: None },
-        Health::Bad(why) => Check { name, wrong: Some(why.clone()) },
-    };
-    let stopping = report.stopping.then(|| "a stop was asked for".into());
-    [check("kafka", &report.kafka), check("store", &report.store), Check { name: "process", wrong: stopping }]
+    answer(&checks::readiness(&state.board.read()))
 }
 
 fn answer(checks: &[Check]) -> Response {
@@ -83,8 +54,10 @@ fn answer(checks: &[Check]) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::problem::Problems;
     use crate::model::record::TopicPartition;
-    use crate::runtime::status::PartitionReport;
+    use crate::model::time::Timestamp;
+    use crate::runtime::status::{Cause, Health, PartitionReport, Reload, Taken};
     use crate::web::trial::Trial;
     use serde_json::json;
 
@@ -119,11 +92,6 @@ mod tests {
         assert!(ready.status == 503 && ready.body.ends_with("process: a stop was asked for\n"), "{ready:?}");
     }
 
-    #[test]
-    fn before_anything_was_reported_it_is_not_ready() {
-        assert!(readiness(&Report::default()).iter().any(|check| check.wrong.is_some()));
-    }
-
     #[tokio::test]
     async fn an_intake_without_a_sign_of_life_for_60_s_is_dead() {
         let trial = Trial::open().await;
@@ -133,12 +101,6 @@ mod tests {
         assert!(live.status == 503 && live.body.starts_with("intake: no sign of life for 61 s"), "{live:?}");
         beat(clock::now().as_millis() - 30_000);
         assert_eq!(trial.ask_ops("GET /livez").send().await.status, 200);
-    }
-
-    #[test]
-    fn a_process_that_stops_is_not_taken_for_dead() {
-        let report = Report { stopping: true, ..Report::default() };
-        assert_eq!(alive(&report, Timestamp::from_millis(1_000_000)).wrong, None);
     }
 
     #[tokio::test]
@@ -174,6 +136,46 @@ mod tests {
         assert!(value("hookline_subscriptions{status=\"disabled\"}") == 0.0);
         assert!(value("hookline_config_generation") == 1.0);
         assert!(value("hookline_store_free_bytes") > 0.0);
+    }
+
+    #[tokio::test]
+    async fn a_scrape_tells_readiness_refused_reloads_and_limits() {
+        let trial = Trial::open().await;
+        let scrape = async |series: &str| {
+            let answer = trial.ask_ops("GET /metrics").send().await;
+            let line = answer.body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("{series} is not in {}", answer.body)).parse::<f64>().unwrap()
+        };
+        for check in ["kafka", "store", "process"] {
+            assert_eq!(scrape(&format!("hookline_ready{{check=\"{check}\"}}")).await, 1.0, "{check}");
+        }
+        assert_eq!(scrape("hookline_config_last_reload_successful").await, 1.0);
+        assert_eq!(scrape("hookline_quarantine_limit_bytes").await, f64::from(256 << 20));
+        assert_eq!(scrape("hookline_store_min_free_bytes").await, 0.0);
+        let tried = |taken| Reload { at: clock::now(), cause: Cause::Files, taken, problems: Problems::default() };
+        trial.state.board.update(|report| {
+            (report.kafka, report.reload) = (Health::Bad("no broker answers".into()), Some(tried(Taken::Refused)));
+        });
+        assert_eq!(scrape("hookline_ready{check=\"kafka\"}").await, 0.0);
+        assert_eq!(scrape("hookline_ready{check=\"store\"}").await, 1.0);
+        assert_eq!(scrape("hookline_config_last_reload_successful").await, 0.0);
+        trial.state.board.update(|report| report.reload = Some(tried(Taken::Unchanged)));
+        assert_eq!(scrape("hookline_config_last_reload_successful").await, 1.0);
+    }
+
+    #[tokio::test]
+    async fn pm_3_topics_that_are_read_and_mappings_in_force_are_there_with_0_before_their_first_record() {
+        let text = "mappings: [{ name: order-placed, from: shop.orders, emit: { type: com.acme.any } }]";
+        let trial = Trial::publishing(text).await;
+        trial.state.board.update(|report| {
+            let at = TopicPartition { topic: "shop.orders".into(), partition: 0 };
+            report.partitions.insert(at, PartitionReport::default());
+        });
+        let body = trial.ask_ops("GET /metrics").send().await.body;
+        assert!(body.contains("hookline_records_consumed_total{topic=\"shop.orders\"} 0\n"), "{body}");
+        let quarantined = "hookline_records_quarantined_total{reason=\"decode\",topic=\"shop.orders\"} 0\n";
+        assert!(body.contains(quarantined), "{body}");
+        assert!(body.contains("hookline_events_emitted_total{mapping=\"order-placed\"} 0\n"), "{body}");
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod api;
 mod auth;
+mod checks;
 mod door;
 mod health;
 pub mod reload;

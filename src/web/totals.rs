@@ -8,9 +8,10 @@ use crate::model::time::Timestamp;
 use crate::model::weight::Weight;
 use crate::progress::partitions::Partitions;
 use crate::runtime::clock;
-use crate::runtime::status::Report;
+use crate::runtime::status::{Report, Taken};
 use crate::subscriptions::Directory;
 use crate::subscriptions::health::{Health, Standing};
+use crate::web::checks;
 use crate::web::state::State;
 
 /// What all lanes hold together. Every subscription has one lane.
@@ -74,6 +75,7 @@ impl Totals {
 /// The gauges of a scrape. Blocks for a moment: the disk is asked for its free space.
 pub(crate) fn gauges(state: &State) -> Gauges {
     let (report, totals, now) = (state.board.read(), Totals::of(&state.directory), clock::now());
+    foresee(state, &report);
     Gauges {
         partitions: partitions(&report, now),
         in_flight_bytes: state.directory.hands().partitions.bytes(),
@@ -83,13 +85,23 @@ pub(crate) fn gauges(state: &State) -> Gauges {
         ledger_oldest: totals.oldest.map(|oldest| now.since(oldest)),
         dead_letters: totals.letters,
         quarantine: state.quarantine.weight(),
+        quarantine_limit: state.quarantine.budget(),
         cursors: totals.cursors,
         cursor_headroom: report.cursor_headroom,
         catch_up_lag: totals.lag,
         store_free_bytes: state.store.free_bytes(),
+        store_min_free: state.store.min_free(),
+        reload_refused: report.reload.as_ref().is_some_and(|reload| reload.taken == Taken::Refused),
         config_generation: report.generation,
         subscriptions: totals.subscriptions,
+        ready: checks::readiness(&report).map(|check| (check.name, u64::from(check.wrong.is_none()))).into(),
     }
+}
+
+/// What is read and what the rules name has its series before the first record, with 0: an increase shows only over one.
+fn foresee(state: &State, report: &Report) {
+    report.partitions.keys().for_each(|at| state.metrics.reads_topic(&at.topic));
+    state.pipeline.load().mappings().for_each(|mapping| state.metrics.has_mapping(mapping));
 }
 
 /// How far a place is behind intake, or behind the end of its replay.

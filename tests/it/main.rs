@@ -17,6 +17,7 @@ mod harness;
 mod isolation;
 mod language;
 mod main_job;
+mod monitoring;
 mod no_loss;
 mod outages;
 mod quick_start;

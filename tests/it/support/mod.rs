@@ -11,5 +11,6 @@ pub(crate) mod minder;
 pub(crate) mod ports;
 pub(crate) mod receiver;
 pub(crate) mod registry;
+pub(crate) mod shipped;
 pub(crate) mod shop;
 pub(crate) mod wait;
