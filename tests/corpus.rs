@@ -27,7 +27,7 @@ fn take(entry: Entry, bytes: Vec<u8>) -> Result<(), &'static str> {
     let (done, ended) = mpsc::channel();
     let work = move || {
         entry(&bytes);
-        drop(done.send(()));
+        assert!(done.send(()).is_ok(), "it came back after all");
     };
     drop(thread::Builder::new().stack_size(STACK).spawn(work).unwrap());
     ended.recv_timeout(PATIENCE).map_err(|error| match error {

@@ -9,28 +9,30 @@
 use hookline::catalogue::settings::Validate;
 use hookline::catalogue::written::Events;
 use hookline::config::Config;
-use hookline::decode;
 use hookline::decode::decoding::{Compression, Decoding, Envelope, Names as Spelling};
 use hookline::decode::format::Format;
 use hookline::decode::schema::Schema;
 use hookline::decode::schemas::Schemas;
+use hookline::decode::{self, Undecoded};
 use hookline::deliver::format;
 use hookline::dryrun::suite;
 use hookline::dryrun::written::Tests;
 use hookline::expr::expression::Expression;
+use hookline::expr::failure::Failure;
 use hookline::expr::fragments::Fragments;
 use hookline::expr::limits::{Budget, Limits, weigh};
 use hookline::expr::mistake::Mistake;
 use hookline::expr::scope::{Names, Scope};
 use hookline::expr::secrets::Secrets;
 use hookline::expr::template::Template;
-use hookline::map::Mappings;
 use hookline::map::mapping::TopicSelector;
 use hookline::map::written::Rules;
+use hookline::map::{Mapped, Mappings};
 use hookline::matching::cesql::Query;
 use hookline::matching::cesql::value::Value as Attribute;
-use hookline::model::event::DomainEvent;
+use hookline::model::event::{DomainEvent, IntegrationEvent};
 use hookline::model::problem::Problems;
+use hookline::model::quarantine::REASON;
 use hookline::model::record::{Header, Origin, Record};
 use hookline::model::schema::{Language, Reference, SchemaId, SchemaText};
 use hookline::model::subscription::Format as Body;
@@ -127,9 +129,9 @@ pub fn cloudevents(bytes: &[u8]) {
     for names in [Spelling::Exact, Spelling::AnyCase] {
         let decoding = Decoding { format: Format::CloudEvents, names, ..Decoding::default() };
         for mapped in MAPPINGS.map("t", &decoded(&decoding, &record, &Schemas::default())) {
-            for event in mapped.result.into_iter().flatten() {
+            for event in made(mapped) {
                 for body in Body::ALL {
-                    format::render(body, &event);
+                    drop(format::render(body, &event));
                     format::add_headers(body, &event, &mut http::HeaderMap::new());
                 }
             }
@@ -217,7 +219,7 @@ pub fn mappings(bytes: &[u8]) {
     let record = record(Vec::new(), None);
     let event = DomainEvent::plain(&record, payload_of(b""));
     for mapped in topic.map(|topic| pipeline.rules().map(&topic, &[event])).into_iter().flatten() {
-        mapped.result.into_iter().flatten().for_each(|event| drop(pipeline.judge(&event)));
+        made(mapped).iter().for_each(|event| drop(pipeline.judge(event)));
     }
 }
 
@@ -238,17 +240,29 @@ fn decoded<'r>(decoding: &Decoding, record: &'r Record, schemas: &Schemas) -> Ve
     let told = |events: &Vec<DomainEvent<'_>>| events.iter().map(|event| event.payload.to_string()).collect::<Vec<_>>();
     let (events, again) = (decode(), decode());
     assert_eq!(events.as_ref().map(told), again.as_ref().map(told));
+    if let Err(Undecoded::Fault(fault)) = &events {
+        assert!(fault.detail.len() <= REASON, "{} bytes of reason", fault.detail.len());
+    }
     events.unwrap_or_default()
 }
 
+/// The events that a mapping made, or none when it told why not.
+fn made(mapped: Mapped) -> Vec<IntegrationEvent> {
+    if let Err(fault) = &mapped.result {
+        assert!(fault.detail.len() <= REASON, "{} bytes of reason", fault.detail.len());
+    }
+    mapped.result.unwrap_or_default()
+}
+
 /// Runs `what` twice within the limits of a record.
-fn bounded<E: PartialEq + std::fmt::Debug>(what: impl Fn(&mut Budget) -> Result<Value, E>) {
+fn bounded(what: impl Fn(&mut Budget) -> Result<Value, Failure>) {
     let limits = Limits::default();
     let run = || what(&mut Budget::new(&limits)).map(|value| (weigh(&value), value.to_string()));
     let given = run();
     assert_eq!(given, run(), "it gives something else the second time");
-    if let Ok((weight, _)) = given {
-        assert!(weight as u64 <= limits.output_bytes, "{weight} bytes of output");
+    match given {
+        Ok((weight, _)) => assert!(weight as u64 <= limits.output_bytes, "{weight} bytes of output"),
+        Err(failure) => assert!(failure.what.len() <= REASON, "{} bytes of reason", failure.what.len()),
     }
 }
 
