@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash check helm monitoring image parts sbom bench soak doc kafka
+.PHONY: help demo test crash check fuzz helm monitoring image parts sbom bench soak doc kafka
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## what there is
@@ -61,8 +61,21 @@ sbom: ## what the binary is made of, as CycloneDX
 	@deploy/sbom >"$(TARGET)/sbom.cdx.json"
 	@echo "$(TARGET)/sbom.cdx.json"
 
-bench: kafka ## end to end against a real Kafka: events/s, CPU per event, memory, beside a bare loop
+bench: kafka ## each station alone, then end to end against a real Kafka: events/s, CPU per event, memory, beside a bare loop
+	@cargo bench --locked --bench stations
 	@cargo bench --locked --bench end_to_end
+
+# Stable Rust does: a sanitizer of memory takes nightly and would have nothing to look at, for hookline is safe code. What is
+# looked for is a panic, a hang, a stack that overflows (it has the 2 MiB of the daemon's threads) and a memory that fills up.
+fuzz: ## each fuzz target, or PART=expression, for SECONDS (60): what others write never makes it panic, hang or grow
+	@export PATH="$(abspath $(TARGET))/tools/bin:$$PATH"; \
+	command -v cargo-fuzz >/dev/null || cargo install --locked --root "$(TARGET)/tools" cargo-fuzz; \
+	ulimit -s 2048; \
+	for part in $(or $(PART),$(notdir $(wildcard fuzz/seeds/*))); do \
+		mkdir -p "fuzz/corpus/$$part"; \
+		cargo fuzz run -s none "$$part" "fuzz/corpus/$$part" "fuzz/seeds/$$part" -- \
+			-max_total_time=$(or $(SECONDS),60) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1; \
+	done
 
 # MINUTES, RECORDS, ROUNDS, SUBSCRIBERS, OUTAGE and KILLS scale it; benches/soak/main.rs has the full sizes.
 soak: kafka ## isolation, backlog, outage and kills with their limits, PASS or FAIL; one PART of hundred, million, hundred-down, outage, kill

@@ -17,7 +17,8 @@ pub(crate) fn read(field: Option<Field<'_>>, reading: &mut Reading) -> ApiSettin
     let Some(mut fields) = reading.section(field) else { return settings };
     let listen = fields.optional("listen");
     if let Some(field) = &listen {
-        put(&mut settings.listen, address(field, &mut reading.problems));
+        let address = address(field, settings.listen.port(), &mut reading.problems);
+        put(&mut settings.listen, address);
     }
     let found = reading.problems.0.len();
     if let Some(field) = fields.optional("tokens") {
@@ -41,7 +42,8 @@ pub(crate) fn metrics(field: Option<Field<'_>>, api: SocketAddr, reading: &mut R
     let mut settings = MetricsSettings::default();
     let Some(mut fields) = reading.section(field) else { return settings };
     if let Some(field) = fields.optional("listen") {
-        put(&mut settings.listen, address(&field, &mut reading.problems));
+        let address = address(&field, settings.listen.port(), &mut reading.problems);
+        put(&mut settings.listen, address);
         if settings.listen == api && api.port() != 0 {
             field.problem(&mut reading.problems, format!("{api} is where the API listens"), "Choose another port");
         }
@@ -51,11 +53,12 @@ pub(crate) fn metrics(field: Option<Field<'_>>, api: SocketAddr, reading: &mut R
     settings
 }
 
-fn address(field: &Field<'_>, problems: &mut Problems) -> Option<SocketAddr> {
+/// `port` is one that could be written.
+fn address(field: &Field<'_>, port: u16, problems: &mut Problems) -> Option<SocketAddr> {
     let text = field.text(problems)?;
     let address = text.parse();
     if address.is_err() {
-        let hint = "Write an IP address and a port: 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080";
+        let hint = format!("Write an IP address and a port: 127.0.0.1:{port}, 0.0.0.0:{port} or [::]:{port}");
         field.problem(problems, format!("must be an address with a port, not `{text}`"), hint);
     }
     address.ok()

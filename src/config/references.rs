@@ -117,7 +117,10 @@ fn look_up(reference: &str, surroundings: &Surroundings<'_>) -> Result<String, (
         Some(("file", path)) if !path.is_empty() => {
             let path = surroundings.folder.join(path);
             let text = surroundings.files.text(&path);
-            let text = text.map_err(|error| (format!("{} cannot be read: {error}", path.display()), String::new()))?;
+            let text = text.map_err(|error| {
+                let hint = "Paths are relative to the configuration file".to_owned();
+                (format!("{} cannot be read: {error}", path.display()), hint)
+            })?;
             Ok(text.trim().to_owned())
         }
         _ => Err((format!("`${{{reference}}}` is not a reference"), FORMS.to_owned())),

@@ -29,7 +29,7 @@ use crate::decode::format::Format;
 use crate::decode::framing::Part;
 use crate::decode::schemas::Schemas;
 use crate::model::event::DomainEvent;
-use crate::model::quarantine::{Fault, FaultReason};
+use crate::model::quarantine::{Fault, FaultReason, shortened};
 use crate::model::record::{Header, Record};
 use crate::model::schema::{Language, SchemaId};
 use serde_json::Value;
@@ -67,6 +67,7 @@ pub fn decode<'r>(
 /// The fault of a record that cannot be decoded.
 #[must_use]
 pub fn fault(detail: String) -> Fault {
+    let detail = shortened(detail);
     Fault { reason: FaultReason::Decode, mapping: None, field: None, expression: None, detail }
 }
 

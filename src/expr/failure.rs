@@ -1,6 +1,7 @@
 //! Why an expression or a template gave no value for a record: field, expression as written, reason in words.
 
 use crate::expr::mistake::join;
+use crate::model::quarantine::shortened;
 
 /// What went wrong while an expression ran; the template adds where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,7 +10,7 @@ pub struct Failure {
     pub field: String,
     /// The expression that failed, as written.
     pub expression: Option<String>,
-    /// What went wrong, in words.
+    /// What went wrong, in words; bounded, whatever of the record it repeats.
     pub what: String,
     /// Whose doing.
     pub kind: FailureKind,
@@ -32,7 +33,8 @@ impl Failure {
     /// The record is not what was expected.
     #[must_use]
     pub fn fault(what: impl Into<String>) -> Self {
-        Self { field: String::new(), expression: None, what: what.into(), kind: FailureKind::Fault, missing: false }
+        let what = shortened(what.into());
+        Self { field: String::new(), expression: None, what, kind: FailureKind::Fault, missing: false }
     }
 
     /// A path that leads nowhere.

@@ -14,7 +14,7 @@ use crate::map::mapping::{Attribute, Each, Let, Mapping};
 use crate::map::surroundings::Surroundings;
 use crate::model::event::IntegrationEvent;
 use crate::model::id::EventId;
-use crate::model::quarantine::{Fault, FaultReason};
+use crate::model::quarantine::{Fault, FaultReason, shortened};
 use serde_json::Value;
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -185,7 +185,7 @@ impl Run<'_> {
             mapping: Some(name.to_string()),
             field: Some(field.to_owned()),
             expression: Some(text.source().to_owned()),
-            detail,
+            detail: shortened(detail),
         })
     }
 }

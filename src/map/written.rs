@@ -98,6 +98,12 @@ const RESERVED: &[&str] = &[
     "while",
 ];
 
+/// Keys of `emit` that people write beside it.
+const OF_EMIT: &[&str] = &["type", "source", "subject", "time", "tenant", "key", "extensions", "data"];
+
+/// Keys of a mapping that people write under `emit`.
+const BESIDE_EMIT: &[&str] = &["name", "from", "on_error", "when", "let", "each"];
+
 const ON_ERROR: &[(&str, OnError)] =
     &[("quarantine", OnError::Quarantine), ("drop", OnError::Drop), ("stop", OnError::Stop)];
 
@@ -170,6 +176,7 @@ impl Rules {
         let on_error = on_error.map_or(Some(OnError::default()), |field| field.one_of(ON_ERROR, problems));
         let (when, lets, each) = (fields.optional("when"), fields.optional("let"), fields.optional("each"));
         let emit = fields.required("emit", problems);
+        fields.misplaced(OF_EMIT, "Put it under `emit`", problems);
         fields.finish(problems);
 
         let mut compiler = Compiler::new(each.as_ref(), shared, problems);
@@ -263,6 +270,7 @@ fn read_emit(field: &Field<'_>, compiler: &mut Compiler<'_>) -> Option<Emit> {
     for later in ["dataschema", "datacontenttype"] {
         fields.not_yet(later, compiler.problems);
     }
+    fields.misplaced(BESIDE_EMIT, "Put it beside `emit`, one level further out", compiler.problems);
     fields.finish(compiler.problems);
     Some(Emit {
         event_type: event_type?,

@@ -78,6 +78,19 @@ pub enum FaultReason {
     Event,
 }
 
+/// The longest reason, in bytes: it goes into the log and is kept with the record, of which it may repeat a part.
+pub const REASON: usize = 500;
+
+/// A reason that may repeat what a record holds, with its end cut off when it is longer than people read.
+#[must_use]
+pub fn shortened(mut reason: String) -> String {
+    if reason.len() > REASON {
+        reason.truncate(reason.floor_char_boundary(REASON - '…'.len_utf8()));
+        reason.push('…');
+    }
+    reason
+}
+
 // === impl Fault ===
 
 impl Fault {
@@ -179,6 +192,15 @@ mod tests {
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn a_reason_is_cut_between_characters_and_a_short_one_stays() {
+        assert_eq!(shortened("x".repeat(REASON)), "x".repeat(REASON));
+        for text in ["x".repeat(REASON + 1), "ø".repeat(REASON)] {
+            let cut = shortened(text);
+            assert!(cut.ends_with('…') && (REASON - 3..=REASON).contains(&cut.len()), "{}", cut.len());
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub struct Fields<'n> {
     place: &'n Place,
     path: String,
     known: Vec<String>,
+    told: Vec<&'n str>,
 }
 
 // === impl Field ===
@@ -127,7 +128,7 @@ impl<'n> Field<'n> {
     /// The values of a list.
     pub fn list(&self, problems: &mut Problems) -> Option<Vec<Field<'n>>> {
         let Data::List(nodes) = &self.node.data else {
-            self.unfit(problems, "a list", "");
+            self.unfit(problems, "a list", "Put it between `[` and `]`");
             return None;
         };
         let fields = nodes.iter().enumerate();
@@ -188,7 +189,7 @@ impl<'n> Fields<'n> {
             field.unfit(problems, "a map", "");
             return None;
         };
-        Some(Self { entries, place: &field.node.place, path: field.path.clone(), known: Vec::new() })
+        Some(Self { entries, place: &field.node.place, path: field.path.clone(), known: Vec::new(), told: Vec::new() })
     }
 
     /// The value of `key`; null counts as absent.
@@ -223,9 +224,18 @@ impl<'n> Fields<'n> {
         }
     }
 
+    /// Refuses those of `keys` that are present: they belong where `hint` says.
+    pub fn misplaced(&mut self, keys: &[&str], hint: &str, problems: &mut Problems) {
+        for entry in self.entries.iter().filter(|entry| keys.contains(&entry.key.as_str())) {
+            problems.add(&entry.place, join(&self.path, &entry.key), "does not belong here", hint);
+            self.told.push(&entry.key);
+        }
+    }
+
     /// Ends the reading: every key that was not asked for is a problem.
     pub fn finish(self, problems: &mut Problems) {
-        for entry in self.entries.iter().filter(|entry| !self.known.contains(&entry.key)) {
+        let told = |entry: &&Entry| self.known.contains(&entry.key) || self.told.contains(&entry.key.as_str());
+        for entry in self.entries.iter().filter(|entry| !told(entry)) {
             let hint = guess(&entry.key, self.known.iter().map(String::as_str));
             problems.add(&entry.place, join(&self.path, &entry.key), "is not a known key", hint);
         }
@@ -345,6 +355,6 @@ mod tests {
         assert!(Fields::of(&Field::new(&node, "x"), &mut problems).is_none());
         assert!(Field::new(node.at("[0]").unwrap(), "x[0]").list(&mut problems).is_none());
         assert_eq!(told(&problems)[0], "f.yaml:1:1: x: must be a map, not a list");
-        assert_eq!(told(&problems)[1], "f.yaml:1:2: x[0]: must be a list, not `1`");
+        assert_eq!(told(&problems)[1], "f.yaml:1:2: x[0]: must be a list, not `1`. Put it between `[` and `]`");
     }
 }

@@ -9,7 +9,7 @@ use crate::yaml::node::{Data, Entry, Node};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 use serde_json::Number;
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The largest file; a mapping of this size is not written by people.
@@ -56,7 +56,7 @@ struct Open {
 
 enum Body {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, seen: HashSet<String>, key: Option<(String, Place)> },
+    Map { entries: Vec<Entry>, seen: HashMap<String, usize>, key: Option<(String, Place)> },
 }
 
 /// A finished value that an alias may copy; `height` is how deep it is nested in itself.
@@ -96,9 +96,11 @@ impl Reader {
                 }
                 Err(error) => {
                     let place = self.place(*error.marker());
-                    let line = text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
+                    let line = |number: usize| text.lines().nth(number).unwrap_or_default();
+                    let (before, here) =
+                        (place.line.checked_sub(2).map_or("", line), line(place.line.saturating_sub(1)));
                     let what = format!("this is not YAML: {}", error.info());
-                    self.problems.add(&place, "", what, advice(error.info(), line));
+                    self.problems.add(&place, "", what, advice(error.info(), before, here));
                     return;
                 }
             }
@@ -125,7 +127,7 @@ impl Reader {
             }
             Event::SequenceStart(anchor, tag) => self.begin(place, (anchor, tag), Body::List(Vec::new())),
             Event::MappingStart(anchor, tag) => {
-                let body = Body::Map { entries: Vec::new(), seen: HashSet::new(), key: None };
+                let body = Body::Map { entries: Vec::new(), seen: HashMap::new(), key: None };
                 self.begin(place, (anchor, tag), body)
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
@@ -222,8 +224,9 @@ impl Reader {
             self.problems.add(&place, "", "the key is missing", "");
         }
         let Some(Open { body: Body::Map { seen, key, .. }, .. }) = self.open.last_mut() else { return Ok(()) };
-        if !seen.insert(text.to_owned()) {
-            self.problems.add(&place, "", format!("the key `{text}` is given twice"), "Keep one of them");
+        if let Some(first) = seen.insert(text.to_owned(), place.line) {
+            let hint = format!("The first is in line {first}: keep one of them");
+            self.problems.add(&place, "", format!("the key `{text}` is given twice"), hint);
         }
         *key = Some((text.to_owned(), place));
         Ok(())
@@ -243,7 +246,8 @@ impl Reader {
             return Data::Number(number);
         }
         if is_yaml_number(text) {
-            let hint = format!("Quote it if it is text (\"{text}\"), else write it as JSON does");
+            let number = as_json(text).map_or_else(|| "leave it out".to_owned(), |number| format!("write {number}"));
+            let hint = format!("Quote it if it is text (\"{text}\"), else {number}");
             self.problems.add(place, "", format!("`{text}` is a number in YAML that JSON cannot spell"), hint);
         }
         Data::String(text.to_owned())
@@ -290,15 +294,18 @@ impl Reader {
     }
 }
 
-/// What to do about a text that is not YAML, by what the parser says and the line it stopped at.
-fn advice(info: &str, line: &str) -> &'static str {
+/// What to do about a text that is not YAML, by what the parser says, the line it stopped at, and the one before.
+fn advice(info: &str, before: &str, line: &str) -> &'static str {
     let between_brackets = info.contains("flow");
+    let open = |bracket: char, end: char| before.matches(bracket).count() > before.matches(end).count();
     if info.contains("tab") {
         "Indent with spaces"
     } else if between_brackets && line.contains("${") {
         "Between brackets quote what holds braces: { id: \"${payload.id}\" }"
     } else if info.contains("mapping values are not allowed") && line.matches(": ").count() > 1 {
         "Quote a text that holds `: `"
+    } else if open('[', ']') || open('{', '}') {
+        "The line before opens a bracket that it does not close"
     } else {
         "Check indentation, quotes and brackets on this line and the one before"
     }
@@ -332,6 +339,28 @@ fn is_json_number(text: &str) -> bool {
         Some(fraction) => digits(fraction).is_some_and(is_exponent),
         None => is_exponent(rest),
     }
+}
+
+/// A number of the core schema as JSON spells it; `None` for what JSON has no number for.
+fn as_json(text: &str) -> Option<String> {
+    let radix = |digits: &str, radix| u64::from_str_radix(digits, radix).ok().map(|number| number.to_string());
+    if let Some(digits) = text.strip_prefix("0x") {
+        return radix(digits, 16);
+    }
+    if let Some(digits) = text.strip_prefix("0o") {
+        return radix(digits, 8);
+    }
+    let (minus, text) = text.strip_prefix('-').map_or(("", text), |text| ("-", text));
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let (number, exponent) = text.split_at(text.find(['e', 'E']).unwrap_or(text.len()));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let whole = match whole.trim_start_matches('0') {
+        "" => "0",
+        whole => whole,
+    };
+    let dot = if fraction.is_empty() { "" } else { "." };
+    let spelled = format!("{minus}{whole}{dot}{fraction}{exponent}");
+    is_json_number(&spelled).then_some(spelled)
 }
 
 /// The integers and floats of the core schema.
@@ -402,6 +431,32 @@ mod tests {
             assert_eq!(tree(&format!("a: '{number}'")), json!({"a": number}));
             assert_eq!(tree(&format!("a: !!str {number}")), json!({"a": number}));
         }
+    }
+
+    #[test]
+    fn a_number_that_json_cannot_spell_is_told_with_the_one_that_it_can() {
+        for (number, spelled) in [
+            ("0x1F", "31"),
+            ("0o17", "15"),
+            ("+5", "5"),
+            (".5", "0.5"),
+            ("012", "12"),
+            ("00", "0"),
+            ("-012.50", "-12.50"),
+            ("1.", "1"),
+            ("5.e3", "5e3"),
+        ] {
+            assert!(mistakes(number)[0].ends_with(&format!("else write {spelled}")), "{:?}", mistakes(number));
+        }
+        assert!(mistakes("-.INF")[0].ends_with("else leave it out") && mistakes(".nan")[0].ends_with("leave it out"));
+    }
+
+    #[test]
+    fn a_bracket_that_the_line_before_leaves_open_and_a_key_that_was_there_are_told() {
+        assert!(
+            mistakes("a:\n  b: [1, 2\n  c: 3\n")[0].ends_with("The line before opens a bracket that it does not close")
+        );
+        assert!(mistakes("a: 1\nb: 2\na: 3\n")[0].ends_with("The first is in line 1: keep one of them"));
     }
 
     #[test]

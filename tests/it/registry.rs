@@ -1,6 +1,7 @@
 //! Records that name their schema: what Confluent's own serializers wrote becomes what it means, and a registry that is
-//! away costs time and nothing else. Against a real Kafka.
+//! away costs time and nothing else. Against a real Kafka. `HOOKLINE_OUTAGE` (10) is for how many seconds it is away.
 
+use crate::no_loss::number;
 use crate::support::{
     account::Balance,
     broker::{self, Broker, Sample},
@@ -10,7 +11,11 @@ use crate::support::{
     shop, wait,
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    time::{Duration, Instant},
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The schemas of orders and of customers in the fixture. Customers have a name, which orders lack.
@@ -97,9 +102,12 @@ fn sr_5_a_registry_that_is_away_costs_no_record_and_no_quarantine_and_others_flo
     broker.produce(&flows, shop::orders(0..ORDERS, 3));
     let arrived = |path: &str| endpoint.account().arrived(path);
     wait::until_so("the others", PATIENCE, || arrived("/flows") == ORDERS);
-    wait::until_so("an outage of 10 s", PATIENCE, || {
-        daemon.metric("hookline_backpressure_seconds_total", &[r#"reason="registry""#]) >= 10.0
+    let outage = number("HOOKLINE_OUTAGE", 10);
+    wait::until_so("the outage", PATIENCE + Duration::from_secs(outage), || {
+        daemon.metric("hookline_backpressure_seconds_total", &[r#"reason="registry""#]) >= outage as f64
     });
+    broker.produce(&flows, shop::orders(ORDERS..2 * ORDERS, 3));
+    wait::until_so("the others at its end", PATIENCE, || arrived("/flows") == 2 * ORDERS);
     assert_eq!((arrived("/waits"), quarantine(&daemon).len()), (0, 0));
     assert_eq!(daemon.health("/readyz").unwrap().status, 200, "partitions that need no schema go on");
     let status = daemon.get("/v1/status");
@@ -112,7 +120,9 @@ fn sr_5_a_registry_that_is_away_costs_no_record_and_no_quarantine_and_others_flo
     let committed: i64 = broker.committed(&group, &waits, 3).into_iter().flatten().sum();
     assert_eq!(committed, 0, "and Kafka still has them");
     registry.up();
+    let up = Instant::now();
     wait::until_so("what waited", PATIENCE, || arrived("/waits") == ORDERS);
+    println!("away for {outage} s; all that waited had arrived {:.1} s after it was back", up.elapsed().as_secs_f64());
     broker::until_all_committed(&broker.address(), &group, &waits, 3);
     assert!(quarantine(&daemon).is_empty());
     assert_eq!(daemon.get("/v1/status")["schema_registry"], json!({ "ok": true, "reason": null }));
@@ -129,8 +139,7 @@ fn sr_5_a_registry_that_is_away_costs_no_record_and_no_quarantine_and_others_flo
     );
     assert!(daemon.stop().success());
     for path in ["/waits", "/flows"] {
-        let orders = if path == "/waits" { 2 * ORDERS } else { ORDERS };
-        assert_eq!(endpoint.account().balance(path, 0..orders), Balance::exactly_once(orders), "{path}");
+        assert_eq!(endpoint.account().balance(path, 0..2 * ORDERS), Balance::exactly_once(2 * ORDERS), "{path}");
     }
 }
 

@@ -17,6 +17,10 @@ use std::collections::HashMap;
 /// The name of a file that a registry holds; it has none there.
 const NAMELESS: &str = "the schema";
 
+/// How deep brackets may stand in each other. Messages nest 32 deep at most, but values of options as deep as they are
+/// written, and the parser runs out of stack on them.
+const BRACKETS: usize = 64;
+
 /// Gives the text of a file by its name.
 type Open = dyn Fn(&str) -> Option<String>;
 
@@ -60,8 +64,53 @@ fn parsed(name: &str, text: &str) -> Result<File, protox::Error> {
         Some(descriptor) => {
             Ok(File::from_file_descriptor_proto(FileDescriptorProto { name: Some(name.to_owned()), ..descriptor }))
         }
+        None if is_deep(text) => {
+            Err(protox::Error::new(format!("{name}: brackets stand more than {BRACKETS} deep in each other")))
+        }
         None => File::from_source(name, text),
     }
+}
+
+/// Whether brackets outside of strings and comments stand deeper in each other than they may.
+fn is_deep(text: &str) -> bool {
+    let (mut open, mut rest) = (0_usize, text);
+    while let Some(at) = rest.find(['(', '[', '{', '<', ')', ']', '}', '>', '"', '\'', '/', '#']) {
+        let (mark, after) = rest[at..].split_at(1);
+        rest = match mark {
+            "\"" | "'" => behind_string(after, mark),
+            "#" => behind(after, "\n"),
+            "/" if after.starts_with('/') => behind(after, "\n"),
+            "/" if after.starts_with('*') => behind(&after[1..], "*/"),
+            _ => after,
+        };
+        match mark {
+            "(" | "[" | "{" | "<" => open += 1,
+            ")" | "]" | "}" | ">" => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > BRACKETS {
+            return true;
+        }
+    }
+    false
+}
+
+fn behind<'t>(text: &'t str, end: &str) -> &'t str {
+    text.split_once(end).map_or("", |(_, after)| after)
+}
+
+/// A string ends with its quote, and at the latest with its line.
+fn behind_string<'t>(text: &'t str, quote: &str) -> &'t str {
+    let mut rest = text;
+    while let Some(at) = rest.find(['\\', '\n', '"', '\'']) {
+        let (mark, after) = rest[at..].split_at(1);
+        rest = match mark {
+            "\\" => after.get(1..).unwrap_or(after),
+            _ if mark == quote || mark == "\n" => return after,
+            _ => after,
+        };
+    }
+    ""
 }
 
 /// Compiles the file.
@@ -88,5 +137,20 @@ mod tests {
         assert!(told("import \"a/b.proto\";").contains("a/b.proto"));
         let itself = Reference { name: "a.proto".into(), text: "import \"a.proto\";".into() };
         assert!(file(Sources::of_registry("import \"a.proto\";", &[itself])).is_err());
+    }
+
+    #[test]
+    fn values_of_options_that_stand_too_deep_in_each_other_are_told_and_do_not_overflow_the_stack() {
+        let option = "import \"google/protobuf/descriptor.proto\"; option (x) = ".to_owned();
+        for (open, close) in [("{ a ", "}"), ("{ a <", ">}"), ("{ /* } */ a ", "}"), ("{ a: '}' # }\n b ", "}")] {
+            let text = format!("{option}{}{};", open.repeat(5_000), close.repeat(5_000));
+            let told = file(Sources::of_registry(&text, &[])).unwrap_err();
+            assert!(told.contains("brackets stand more than 64 deep"), "{told}");
+        }
+        let brackets = "{[(<".repeat(100);
+        let text = format!(
+            "// {brackets}\n/* {brackets} */ message A {{ optional string s = 1 [default = \"\\\"{brackets}\"]; }}"
+        );
+        assert!(file(Sources::of_registry(&text, &[])).is_ok());
     }
 }
