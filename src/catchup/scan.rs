@@ -13,6 +13,7 @@ use crate::kafka::range::Read;
 use crate::model::quarantine::{Fault, Owed};
 use crate::model::record::{Record, TopicPartition};
 use crate::model::schema::SchemaId;
+use crate::model::trace::Parent;
 use crate::pipeline::Passage;
 use crate::registry::desk::Said;
 use crate::runtime::clock;
@@ -21,6 +22,7 @@ use crate::store::space::Space;
 use crate::subscriptions::cell::Hands;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
+use tracing::field::display;
 use tracing::{error, warn};
 
 /// How long one poll waits.
@@ -262,7 +264,8 @@ impl<'a> Scan<'a> {
         }
         for fault in dropped {
             let offset = record.origin.offset;
-            warn!(offset, mapping = fault.mapping, "dropped, as its mapping asks: {}", fault.detail);
+            let trace_id = Parent::of(record).map(|parent| display(parent.context().trace));
+            warn!(offset, mapping = fault.mapping, trace_id, "dropped, as its mapping asks: {}", fault.detail);
         }
         for fault in faults {
             self.quarantine(record, fault);

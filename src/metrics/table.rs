@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the way of an event.
-pub const ALL: [&Definition; 38] = [
+pub const ALL: [&Definition; 39] = [
     &RECORDS_CONSUMED,
     &RECORDS_MAPPED,
     &RECORDS_UNMATCHED,
@@ -61,6 +61,7 @@ pub const ALL: [&Definition; 38] = [
     &BACKPRESSURE,
     &STORE_FLUSH,
     &STORE_FREE_BYTES,
+    &SPANS,
     &CONFIG_RELOADS,
     &CONFIG_GENERATION,
     &SUBSCRIPTIONS,
@@ -161,6 +162,11 @@ pub(crate) const STORE_FLUSH: Definition =
     histogram("hookline_store_flush_seconds", "How long it took to make a tick's changes durable");
 pub(crate) const STORE_FREE_BYTES: Definition =
     gauge("hookline_store_free_bytes", &[], "Free bytes of the disk that holds the store");
+pub(crate) const SPANS: Definition = counter(
+    "hookline_spans_total",
+    &["result"],
+    "Spans of recorded traces; result is exported, dropped (the queue was full) or failed (the collector did not take them)",
+);
 pub(crate) const CONFIG_RELOADS: Definition =
     counter("hookline_config_reloads_total", &["result"], "Tries to load another configuration");
 pub(crate) const CONFIG_GENERATION: Definition =
