@@ -30,5 +30,6 @@ pub mod registry;
 pub mod runtime;
 pub mod store;
 pub mod subscriptions;
+pub mod traces;
 pub mod web;
 pub mod yaml;

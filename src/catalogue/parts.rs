@@ -77,6 +77,7 @@ pub(crate) fn envelope(name: &str, data: Value) -> Value {
             "subject": { "type": "string" },
             "time": { "type": "string", "format": "date-time" },
             "traceparent": { "type": "string" },
+            "tracestate": { "type": "string" },
             "datacontenttype": { "const": "application/json" },
             "data": data,
         },

@@ -8,10 +8,12 @@ use crate::decode;
 use crate::model::quarantine::{Fault, Owed};
 use crate::model::record::Record;
 use crate::model::schema::SchemaId;
+use crate::model::trace::Parent;
 use crate::pipeline::Passage;
 use crate::registry::desk::Said;
 use crate::runtime::clock;
 use crate::subscriptions::snapshot::Group;
+use tracing::field::display;
 use tracing::{error, warn};
 
 /// What came of a record.
@@ -63,7 +65,8 @@ pub(crate) fn pass(parts: &Parts, record: &Record, (epoch, here): (u64, i64), ab
     let offset = record.origin.offset;
     let understood = faults.is_empty() && dropped.is_empty();
     for fault in dropped {
-        warn!(offset, mapping = fault.mapping, "dropped, as its mapping asks: {}", fault.detail);
+        let trace_id = Parent::of(record).map(|parent| display(parent.context().trace));
+        warn!(offset, mapping = fault.mapping, trace_id, "dropped, as its mapping asks: {}", fault.detail);
     }
     for fault in faults {
         quarantine(parts, record, fault, aboard);

@@ -8,6 +8,7 @@ use crate::kafka::settings::KafkaSettings;
 use crate::quarantine::settings::QuarantineSettings;
 use crate::registry::settings::RegistrySettings;
 use crate::store::settings::StoreSettings;
+use crate::traces::settings::TracesSettings;
 use crate::web::settings::{ApiSettings, MetricsSettings};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub struct Fixed {
     pub(crate) api: ApiSettings,
     pub(crate) metrics: MetricsSettings,
     pub(crate) format: LogFormat,
+    pub(crate) traces: Option<TracesSettings>,
     pub(crate) grace: Duration,
 }
 
@@ -64,6 +66,7 @@ impl Fixed {
             ("api.tokens", self.api.tokens != other.api.tokens),
             ("metrics.listen", self.metrics.listen != other.metrics.listen),
             ("log.format", self.format != other.format),
+            ("tracing", self.traces != other.traces),
             ("shutdown.grace", self.grace != other.grace),
         ];
         keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
@@ -117,6 +120,7 @@ mod tests {
             tokens,
             "metrics.listen=127.0.0.1:2",
             "log.format=json",
+            "tracing.otlp=http://x",
             "shutdown.grace=3s",
         ] {
             let changes = before.changes(&loaded(folder.path(), &[set]).fixed());

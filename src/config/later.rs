@@ -10,8 +10,6 @@ use serde_json::Value;
 
 /// The documented default of `log.deliveries`.
 pub(crate) const DELIVERY_LOG: &str = "{ keep: 7d, max: 1GiB }";
-/// The documented default of `tracing`.
-pub(crate) const TRACING: &str = "{ otlp: null, sample: 0.01 }";
 /// The documented default of `cluster`.
 pub(crate) const CLUSTER: &str = "{ replicate: false, topic_prefix: hookline, replication_factor: 3 }";
 

@@ -8,7 +8,8 @@ use crate::model::problem::{Place, Problem};
 use crate::yaml::node::{Data, Node};
 
 /// What the key of a secret holds.
-const WORDS: [&str; 7] = ["password", "secret", "token", "encryption_key", "credential", "properties", "auth"];
+const WORDS: [&str; 8] =
+    ["password", "secret", "token", "encryption_key", "credential", "properties", "auth", "headers"];
 
 /// What is open although it stands in a list of tokens.
 const OPEN: [&str; 2] = ["name", "scope"];

@@ -27,6 +27,7 @@ mod secrets;
 mod sets;
 mod store;
 mod topics;
+mod traces;
 
 use crate::catalogue::published::Catalogue;
 use crate::catalogue::settings::Validate;
@@ -51,6 +52,7 @@ use crate::model::subscription::Subscription;
 use crate::quarantine::settings::QuarantineSettings;
 use crate::registry::settings::RegistrySettings;
 use crate::store::settings::StoreSettings;
+use crate::traces::settings::TracesSettings;
 use crate::web::settings::{ApiSettings, MetricsSettings};
 use crate::yaml::fields::{Field, Fields};
 use crate::yaml::node::{Data, Node};
@@ -104,6 +106,8 @@ pub struct Config {
     pub metrics: MetricsSettings,
     /// How the process writes its log.
     pub log: LogSettings,
+    /// Where traces are sent, if anywhere.
+    pub traces: Option<TracesSettings>,
     /// How long a stop may take.
     pub grace: Duration,
     /// Everything that was read for it.
@@ -136,6 +140,7 @@ impl Config {
             api,
             metrics,
             log,
+            traces,
             grace,
             reads,
             formats: _,
@@ -159,6 +164,7 @@ impl Config {
             api: api.clone(),
             metrics: metrics.clone(),
             format: log.format,
+            traces: traces.clone(),
             grace: *grace,
         }
     }
@@ -217,10 +223,10 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     let api = api::read(top.optional("api"), reading);
     let metrics = api::metrics(top.optional("metrics"), api.listen, reading);
     let log = log::read(top.optional("log"), reading);
+    let traces = traces::read(top.optional("tracing"), reading);
     let grace = grace(top.optional("shutdown"), reading);
     let published = catalogue::read(top.optional("catalogue"), reading);
     let secrets = secrets::read(top.optional("secrets"), reading);
-    later::refuse(&mut top, "tracing", later::TRACING, reading);
     later::refuse(&mut top, "cluster", later::CLUSTER, reading);
     let (subscriptions, none) = declared::named(top.optional("subscriptions"), &tree.place, reading);
     top.finish(&mut reading.problems);
@@ -245,6 +251,7 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
         api,
         metrics,
         log,
+        traces,
         grace,
         reads: reading.files.end(),
     })
@@ -288,6 +295,7 @@ mod tests {
     use crate::model::schema::Language;
     use crate::model::subscription::OnBlocked;
     use crate::registry::settings::Credentials;
+    use crate::traces::settings::{SAMPLE, SERVICE};
     use crate::web::settings::Scope;
     use std::collections::BTreeSet;
     use std::fs;
@@ -298,6 +306,7 @@ mod tests {
         match name {
             "PORT" => Some("18080".to_owned()),
             "TEN" => Some("10".to_owned()),
+            "HALF" => Some("0.5".to_owned()),
             "YES" => Some("true".to_owned()),
             "PASSWORD" => Some("12345".to_owned()),
             "SECRET" => Some("hunter2-hunter2-hunter2".to_owned()),
@@ -358,6 +367,9 @@ mod tests {
         assert_eq!(config.grace, GRACE);
         assert_eq!((&config.catalogue.about, config.validate), (&About::default(), Validate::Off));
         assert!(config.formats.is_empty() && config.files.len() == 1 && config.registry.is_none());
+        assert!(config.traces.is_none());
+        let traced = Config::load(&file, &["tracing.otlp=http://x".into()]).unwrap().traces.unwrap();
+        assert_eq!((traced.sample, traced.service.as_str(), traced.ca_file), (SAMPLE, SERVICE, None));
         let with_registry = Config::load(&file, &["schema_registry.url=http://x".into()]).unwrap().registry.unwrap();
         assert_eq!(with_registry.cache, crate::decode::schemas::CACHE);
         let text = fs::read_to_string(&file).unwrap();
@@ -373,7 +385,7 @@ mod tests {
             limits.event_bytes limits.catch_up_scans limits.lane_queue limits.quarantine egress.allow_http egress.ports egress.allow \
             egress.deny egress.nat64 egress.proxy egress.ca_file egress.min_tls api.listen api.tokens api.console \
             metrics.listen metrics.per_subscription log.format log.level log.deliveries.keep log.deliveries.max \
-            tracing.otlp tracing.sample shutdown.grace cluster.replicate cluster.topic_prefix \
+            tracing.otlp tracing.headers tracing.ca_file tracing.service_name tracing.sample shutdown.grace cluster.replicate cluster.topic_prefix \
             cluster.replication_factor";
         assert_eq!(written, known.split_whitespace().map(str::to_owned).collect());
     }
@@ -522,6 +534,22 @@ shutdown: {{ grace: 10m }}
                 "schema_registry: { url: 'http://x', ca_file: none.pem }",
                 "1:46: schema_registry.ca_file: cannot read the certificates in ",
             ),
+            ("tracing: { otlp: 'x:4318' }", "1:18: tracing.otlp: is no address of a collector"),
+            ("tracing: { otlp: 'http://u:p@x' }", "1:18: tracing.otlp: must hold no user and no password"),
+            ("tracing: { otlp: 'http://x?a=b' }", "1:18: tracing.otlp: must end with its path"),
+            ("tracing: { otlp: 'http://x:4317' }", "1:18: tracing.otlp: is the port for gRPC"),
+            ("tracing: { otlp: 'http://x', sample: 2 }", "1:38: tracing.sample: 2 is out of range. It may be 0 to 1"),
+            ("tracing: { otlp: 'http://x', headers: { a b: c } }", "1:46: tracing.headers.a b: is not the name of"),
+            ("tracing: { otlp: 'http://x', headers: { Host: c } }", "1:47: tracing.headers.Host: is set by hookline"),
+            ("tracing: { otlp: 'http://x', headers: { a: 5 } }", "1:44: tracing.headers.a: must be a string"),
+            ("tracing: { otlp: 'http://x', headers: { a: b, A: c } }", "1:50: tracing.headers.A: is there twice"),
+            ("tracing: { otlp: 'http://x', headers: { a: \"b\\nc\" } }", "1:44: tracing.headers.a: must have visible"),
+            ("tracing: { otlp: 'http://x', service_name: '' }", "1:44: tracing.service_name: is no name of a service"),
+            ("tracing: { headers: { a: b } }", "1:10: tracing: is nowhere without `otlp`"),
+            (
+                "tracing: { otlp: 'http://x', ca_file: none.pem }",
+                "1:39: tracing.ca_file: cannot read the certificates in ",
+            ),
             ("mappings: x", "1:11: mappings: must be a list, not `x`"),
             ("mappings: [none]", "1:12: mappings[0]: there is no file or folder "),
             ("store: { path: '' }", "1:16: store.path: must not be empty"),
@@ -585,20 +613,39 @@ shutdown: {{ grace: 10m }}
     }
 
     #[test]
+    fn traces_go_to_the_address_of_a_collector_or_to_the_whole_path_and_secrets_stay_secret() {
+        for (written, sent) in [
+            ("http://collector:4318", "http://collector:4318/v1/traces"),
+            ("https://x/otlp/", "https://x/otlp/v1/traces"),
+            ("https://x/otlp/v1/traces", "https://x/otlp/v1/traces"),
+        ] {
+            let text = format!(
+                "tracing: {{ otlp: '{written}', sample: '${{env:HALF}}', headers: {{ X-Key: '${{env:SECRET}}' }} }}"
+            );
+            let traces = loaded(&text).traces.unwrap();
+            assert_eq!((traces.url.as_str(), traces.sample, traces.service.as_str()), (sent, 0.5, "hookline"));
+            assert_eq!(
+                (traces.headers[0].0.as_str(), traces.headers[0].1.expose()),
+                ("x-key", "hunter2-hunter2-hunter2")
+            );
+            assert!(!format!("{traces:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
     fn keys_of_later_versions_may_stand_at_their_default_and_are_refused_otherwise() {
         for (text, path) in [
             ("egress: { proxy: 'http://x' }", "egress.proxy"),
             ("api: { console: false }", "api.console"),
             ("metrics: { per_subscription: true }", "metrics.per_subscription"),
             ("log: { deliveries: { keep: 8d } }", "log.deliveries.keep"),
-            ("tracing: { otlp: 'http://x' }", "tracing.otlp"),
             ("cluster: { replicate: true }", "cluster.replicate"),
         ] {
             let told = told(text, &[]);
             assert_eq!(told.len(), 1, "{text}: {told:?}");
             assert!(told[0].contains(&format!(" {path}: is not yet available in this version")), "{text}: {told:?}");
         }
-        loaded("log: { deliveries: { keep: 168h } }\ntracing: { sample: 0.010 }\ncluster: {}");
+        loaded("log: { deliveries: { keep: 168h } }\ncluster: {}");
         assert!(told("cluster: { replicat: true }", &[])[0].contains("Did you mean `replicate`?"));
     }
 

@@ -41,6 +41,8 @@ use crate::store::space::Space;
 use crate::subscriptions::Directory;
 use crate::subscriptions::cell::Hands;
 use crate::subscriptions::declared::Wanted;
+use crate::traces;
+use crate::traces::exporter::Exporter;
 use crate::web::reload::Reloads;
 use crate::web::state::State;
 use crate::web::{self, Listeners};
@@ -77,6 +79,7 @@ struct House {
     store: Store,
     shutdown: Shutdown,
     drain: Duration,
+    exporter: Option<Exporter>,
 }
 
 /// Runs the daemon until `shutdown`.
@@ -101,7 +104,8 @@ pub async fn start(config: Config, origin: Origin, shutdown: Shutdown) -> Result
     let (guard, transport) = (Guard::new(config.egress.clone()), HttpTransport::new(&config.egress)?);
     let (defaults, loading) = (config.delivery.clone(), Arc::clone(&hands));
     let directory = blocking(move || Ok::<_, DaemonError>(Directory::load(loading, defaults)?)).await?;
-    let dispatch = Dispatch::new(transport.clone(), store.clone(), metrics);
+    let (tracer, exporter) = traces::begin(config.traces.as_ref(), &config.kafka.group, &metrics)?;
+    let dispatch = Dispatch::new(transport.clone(), store.clone(), metrics, tracer.clone());
     hands.dispatch_by(Arc::clone(&dispatch) as _);
     begin(&board);
     let listeners = web::bind(&config.api, &config.metrics).await?;
@@ -112,13 +116,13 @@ pub async fn start(config: Config, origin: Origin, shutdown: Shutdown) -> Result
     let declaring = Declaring { directory: &directory, kafka: &kafka, file: &origin.file };
     declaring.begin(&wanted, &rules, &shutdown).await?;
     let pipeline = Arc::new(ArcSwap::new(rules));
-    let shared = Shared { kafka, pipeline, directory, desk, quarantine, partitions, board, shutdown };
+    let shared = Shared { kafka, pipeline, directory, desk, quarantine, partitions, tracer, board, shutdown };
     let (reloads, asked) = Reloads::new();
     let (state, reloader) = (shared.state((guard, transport), reloads), shared.reloader(origin, asked, (fixed, reads)));
     let drain = (config.grace / 2).min(DRAIN);
     let (intake, catchup) = (shared.intake(config.limits, drain), shared.catchup(config.scans));
     let Shared { kafka, directory, desk, board, shutdown, .. } = shared;
-    let house = House { board, directory, dispatch, store, shutdown, drain };
+    let house = House { board, directory, dispatch, store, shutdown, drain, exporter };
     let loops =
         Loops { intake: thread("intake", move || intake.run(&kafka))?, catchup: thread("catchup", || catchup.run())? };
     Ok(house.begin(loops, (listeners, state), (reloader, desk, schemas)))
@@ -142,6 +146,12 @@ fn registry(settings: Option<&RegistrySettings>) -> Result<(Arc<Schemas>, Arc<De
 /// Looks up what is asked for, for the rules of all generations.
 async fn look_schemas_up(desk: Arc<Desk>, schemas: Arc<Schemas>, serving: Shutdown) -> Result<(), DaemonError> {
     desk.serve(serving, Arc::new(move |id, text: &SchemaText| schemas.learn(id, text))).await;
+    Ok(())
+}
+
+/// Sends traces until everything else has stopped, then what is left of them.
+async fn export(exporter: Exporter, serving: Shutdown) -> Result<(), DaemonError> {
+    exporter.run(serving).await;
     Ok(())
 }
 
@@ -170,7 +180,7 @@ struct Loops {
 impl House {
     /// Lets requests in, and runs.
     fn begin(
-        self,
+        mut self,
         loops: Loops,
         (listeners, state): (Listeners, State),
         (reloader, desk, schemas): (Reloader, Arc<Desk>, Arc<Schemas>),
@@ -183,6 +193,9 @@ impl House {
         tasks.spawn(look_schemas_up(desk, schemas, serving.clone()));
         tasks.spawn(self.disable_on_demand(serving.clone()));
         tasks.spawn(self.reload(reloader));
+        if let Some(exporter) = self.exporter.take() {
+            tasks.spawn(export(exporter, serving.clone()));
+        }
         #[allow(clippy::disallowed_methods, reason = "`Running::join` is awaited by who started the daemon")]
         let join = tokio::spawn(self.live(loops, tasks, serving));
         Running { api, ops, join }

@@ -16,6 +16,7 @@ use crate::registry::desk::Desk;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::status::Board;
 use crate::subscriptions::Directory;
+use crate::traces::tracer::Tracer;
 use crate::web::reload::{Asked, Reloads};
 use crate::web::state::State;
 use arc_swap::ArcSwap;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) desk: Arc<Desk>,
     pub(crate) quarantine: Arc<Quarantine>,
     pub(crate) partitions: Arc<Partitions>,
+    pub(crate) tracer: Tracer,
     pub(crate) board: Board,
     pub(crate) shutdown: Shutdown,
 }
@@ -97,6 +99,7 @@ impl Shared {
             board: self.board.clone(),
             shutdown: self.shutdown.clone(),
             settings,
+            tracer: self.tracer.clone(),
             drain,
         }
     }

@@ -12,9 +12,9 @@ pub mod request;
 pub mod response;
 pub mod sign;
 pub mod target;
-pub mod trace;
 pub mod transform;
 
+use crate::deliver::request::Moment;
 use crate::deliver::target::Target;
 use crate::egress::exchange::{Request, Transport};
 use crate::model::event::Emitted;
@@ -22,15 +22,20 @@ use crate::model::outcome::Outcome;
 use crate::model::time::Timestamp;
 use std::sync::Arc;
 
-/// Makes one attempt to deliver `event` to `target`; `now` becomes its `webhook-timestamp`, so take it at the call (SW-3).
+/// Makes one attempt to deliver `event` to `target`; its time becomes the `webhook-timestamp`, so take it at the call (SW-3).
 ///
 /// Every failure is an outcome. Takes no longer than the target's timeout; dropping the future cuts the attempt off.
-pub async fn attempt(transport: &impl Transport, target: &Target, event: &Emitted, now: Timestamp) -> Outcome {
-    let request = match request::build(target, event, now) {
-        Ok(request) => request,
-        Err(error) => return error.into_outcome(),
-    };
-    exchange(transport, request, now).await
+pub async fn attempt(
+    transport: &impl Transport,
+    target: &Target,
+    event: &Emitted,
+    moment: impl Into<Moment>,
+) -> Outcome {
+    let moment = moment.into();
+    match request::build(target, event, moment) {
+        Ok(request) => exchange(transport, request, moment.now).await,
+        Err(error) => error.into_outcome(),
+    }
 }
 
 /// Makes one attempt to deliver `events` together, in this order, to a target with format `cloudevents-batch`. Its outcome is
@@ -39,10 +44,11 @@ pub async fn attempt_batch(
     transport: &impl Transport,
     target: &Target,
     events: &[Arc<Emitted>],
-    now: Timestamp,
+    moment: impl Into<Moment>,
 ) -> Outcome {
-    match request::build_batch(target, events, now) {
-        Ok(request) => exchange(transport, request, now).await,
+    let moment = moment.into();
+    match request::build_batch(target, events, moment) {
+        Ok(request) => exchange(transport, request, moment.now).await,
         Err(error) => error.into_outcome(),
     }
 }
@@ -66,6 +72,7 @@ mod tests {
     use crate::model::record::Origin;
     use crate::model::secret::{Secret, SigningSecret};
     use crate::model::subscription::{Auth, Format, Signing, State, Status, Subscription, Tenant};
+    use crate::model::trace::{Context, Parent, SpanId, TraceId};
     use bytes::Bytes;
     use http::HeaderMap;
     use std::sync::Mutex;
@@ -177,6 +184,32 @@ mod tests {
             assert_eq!(sign::verify(&[key], &signed, t0()), Ok(()));
         }
         assert_eq!((first.timeout, first.headers.contains_key("traceparent")), (Duration::from_secs(15), false));
+    }
+
+    #[tokio::test]
+    async fn tc_3_the_receiver_is_told_which_piece_of_work_this_is_in_every_format_and_the_state_of_its_trace() {
+        let (kept, mut subscription, mut event) = (Kept::default(), subscription(), event("s").event);
+        let record = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+        event.traceparent = Parent::parse(record, Some("rojo=1")).map(Arc::new);
+        let event = Arc::new(Emitted::new(event));
+        let ours = Context::parse(record).unwrap().with_span(SpanId::from_bytes([1; 8]));
+        let other = Context { trace: TraceId::from_bytes([2; 16]), ..ours };
+        for format in Format::ALL {
+            subscription.format = format;
+            let target = Target::new(&subscription, Duration::from_secs(15)).unwrap();
+            for trace in [None, Some(ours), Some(other)] {
+                let moment = Moment { now: t0(), trace };
+                assert!(attempt(&kept, &target, &event, moment).await.accepted());
+                if format == Format::CloudEventsBatch {
+                    assert!(attempt_batch(&kept, &target, &[Arc::clone(&event)], moment).await.accepted());
+                }
+                for request in std::mem::take(&mut *kept.0.lock().unwrap()) {
+                    let header = |name| request.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+                    assert_eq!(header("traceparent"), trace.map(|trace| trace.to_string()));
+                    assert_eq!(header("tracestate").as_deref(), (trace == Some(ours)).then_some("rojo=1"));
+                }
+            }
+        }
     }
 
     #[tokio::test]

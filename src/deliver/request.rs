@@ -1,26 +1,45 @@
-//! Target and event to a request, ready to send: body, identity, time, signature, trace.
+//! Target and event to a request, ready to send: body, identity, time, trace, signature.
 
 use crate::deliver::error::BuildError;
 use crate::deliver::format::cloudevents_batch;
 use crate::deliver::sign::{self, message::Message};
 use crate::deliver::target::{Target, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
-use crate::deliver::{format, headers, trace};
+use crate::deliver::{format, headers};
 use crate::egress::exchange::Request;
-use crate::model::event::Emitted;
+use crate::model::event::{Emitted, IntegrationEvent};
 use crate::model::id::EventId;
 use crate::model::time::Timestamp;
-use crate::runtime::random;
+use crate::model::trace::{Context, Parent};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::sync::Arc;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Builds the request of one attempt at `now`.
+/// When an attempt is made, and as what.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Its time.
+    pub now: Timestamp,
+    /// The piece of work that it is, when it belongs to a trace.
+    pub trace: Option<Context>,
+}
+
+// === impl Moment ===
+
+impl From<Timestamp> for Moment {
+    /// An attempt that belongs to no trace.
+    fn from(now: Timestamp) -> Self {
+        Self { now, trace: None }
+    }
+}
+
+/// Builds the request of one attempt.
 ///
 /// # Errors
 /// [`BuildError`]: the transform fails, or the event's attributes do not fit into headers.
-pub fn build(target: &Target, emitted: &Emitted, now: Timestamp) -> Result<Request, BuildError> {
+pub fn build(target: &Target, emitted: &Emitted, moment: Moment) -> Result<Request, BuildError> {
     let own = target.transform.as_ref().map(|transform| transform.apply(&emitted.event)).transpose();
     let own = own.map_err(BuildError::Transform)?.map(Emitted::new);
     let emitted = own.as_ref().unwrap_or(emitted);
@@ -31,18 +50,15 @@ pub fn build(target: &Target, emitted: &Emitted, now: Timestamp) -> Result<Reque
     if bytes > headers::LIMIT {
         return Err(BuildError::TooLarge { bytes, limit: headers::LIMIT });
     }
-    let span = event.traceparent.as_deref().and_then(|parent| trace::child(parent, random::secret()));
-    if let Some(span) = span {
-        map.insert(TRACEPARENT, HeaderValue::try_from(span).expect("hex and dashes are visible ASCII"));
-    }
-    Ok(seal(target, map, (event.id, body), now))
+    follow(&mut map, event, moment.trace);
+    Ok(seal(target, map, (event.id, body), moment.now))
 }
 
-/// Builds the request of one attempt at `now` with several events. It belongs to no trace: its members have theirs.
+/// Builds the request of one attempt with several events.
 ///
 /// # Errors
 /// [`BuildError`]: the transform fails on one of them.
-pub fn build_batch(target: &Target, events: &[Arc<Emitted>], now: Timestamp) -> Result<Request, BuildError> {
+pub fn build_batch(target: &Target, events: &[Arc<Emitted>], moment: Moment) -> Result<Request, BuildError> {
     let id = EventId::of_batch(events.iter().map(|emitted| &emitted.event.id));
     let body = match &target.transform {
         None => cloudevents_batch::render_all(events),
@@ -52,7 +68,20 @@ pub fn build_batch(target: &Target, events: &[Arc<Emitted>], now: Timestamp) -> 
             cloudevents_batch::render_all(&own.collect::<Result<Vec<_>, _>>().map_err(BuildError::Transform)?)
         }
     };
-    Ok(seal(target, target.headers.clone(), (id, body), now))
+    let mut map = target.headers.clone();
+    events.iter().take(1).for_each(|first| follow(&mut map, &first.event, moment.trace));
+    Ok(seal(target, map, (id, body), moment.now))
+}
+
+/// Tells the receiver which piece of work this is. The state of a trace goes with it and with no other.
+fn follow(map: &mut HeaderMap, event: &IntegrationEvent, trace: Option<Context>) {
+    let Some(context) = trace else { return };
+    let span = HeaderValue::try_from(context.to_string()).expect("hex and dashes are visible ASCII");
+    map.insert(TRACEPARENT, span);
+    let parent = event.traceparent.as_deref().filter(|parent| parent.context().trace == context.trace);
+    if let Some(state) = parent.and_then(Parent::state) {
+        map.insert(TRACESTATE, HeaderValue::try_from(state).expect("it was read as visible ASCII and spaces"));
+    }
 }
 
 /// Identity, time and signature.

@@ -27,6 +27,9 @@ const USER_AGENT: &str = concat!("hookline/", env!("CARGO_PKG_VERSION"));
 /// A subscription's sending side.
 #[derive(Debug)]
 pub struct Target {
+    /// The id of the subscription.
+    pub(crate) subscription: String,
+    /// Its endpoint.
     pub(crate) url: Url,
     pub(crate) format: Format,
     pub(crate) transform: Option<Transform>,
@@ -46,6 +49,7 @@ impl Target {
     /// [`TargetError`], the first one found.
     pub fn new(subscription: &Subscription, timeout: Duration) -> Result<Self, TargetError> {
         Ok(Self {
+            subscription: subscription.id.clone(),
             url: subscription.url.clone(),
             format: subscription.format,
             transform: subscription.transform.as_ref().map(transform).transpose()?,

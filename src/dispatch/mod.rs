@@ -6,7 +6,7 @@
 
 mod timers;
 
-use crate::deliver;
+use crate::deliver::{self, request::Moment};
 use crate::dispatch::timers::Timers;
 use crate::egress::client::HttpTransport;
 use crate::lane::signal::{Finished, What};
@@ -19,11 +19,13 @@ use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
 use crate::store::Store;
 use crate::subscriptions::cell::{Cell, Dispatcher};
+use crate::traces::tracer::Tracer;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
+use tracing::field::display;
 use tracing::{debug, error};
 
 /// Ledger rows that are read at the same time: a read takes microseconds, and when a hundred endpoints are back at once
@@ -44,6 +46,7 @@ struct Crew {
     transport: HttpTransport,
     store: Store,
     metrics: Metrics,
+    tracer: Tracer,
     /// Who reads a ledger row: each does so on a thread of its own.
     reading: Semaphore,
 }
@@ -53,8 +56,8 @@ struct Crew {
 impl Dispatch {
     /// Dispatches on the runtime that this is called in.
     #[must_use]
-    pub fn new(transport: HttpTransport, store: Store, metrics: Metrics) -> Arc<Self> {
-        let crew = Arc::new(Crew { transport, store, metrics, reading: Semaphore::new(READERS) });
+    pub fn new(transport: HttpTransport, store: Store, metrics: Metrics, tracer: Tracer) -> Arc<Self> {
+        let crew = Arc::new(Crew { transport, store, metrics, tracer, reading: Semaphore::new(READERS) });
         let (tasks, runtime) = (TaskTracker::new(), Handle::current());
         Arc::new(Self { crew, tasks, runtime, timers: Timers::default(), cut: Shutdown::default() })
     }
@@ -152,18 +155,23 @@ impl Crew {
 
     async fn attempt(&self, cell: &Cell, events: &[Arc<Emitted>]) -> Outcome {
         let (target, before) = (cell.target(), Instant::now());
+        let attempt = self.tracer.attempt(events, &target.subscription, &target.url);
+        let (trace, moment) = (attempt.context, Moment { now: clock::now(), trace: attempt.context });
         self.metrics.in_flight_attempts(1);
         let outcome = match events {
-            [event] => deliver::attempt(&self.transport, &target, event, clock::now()).await,
-            events => deliver::attempt_batch(&self.transport, &target, events, clock::now()).await,
+            [event] => deliver::attempt(&self.transport, &target, event, moment).await,
+            events => deliver::attempt_batch(&self.transport, &target, events, moment).await,
         };
+        attempt.ended(&outcome);
         self.metrics.in_flight_attempts(-1);
         self.metrics.attempted(&outcome, before.elapsed());
         if outcome.accepted() {
             let (now, accepted) = (clock::now(), events.iter().map(|event| event.event.origin.timestamp));
             accepted.for_each(|written| self.metrics.delivery_age(now.since(written)));
         } else if let Some(first) = events.first() {
-            debug!(subscription = %cell.sid, event = %first.event.id, events = events.len(), %outcome, "attempt failed");
+            let (trace_id, span_id) = (trace.map(|trace| display(trace.trace)), trace.map(|trace| display(trace.span)));
+            debug!(subscription = %cell.sid, event = %first.event.id, events = events.len(), %outcome, trace_id, span_id,
+                "attempt failed");
         }
         outcome
     }

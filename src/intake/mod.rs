@@ -37,6 +37,7 @@ use crate::runtime::status::{Board, Health};
 use crate::store::space::Space;
 use crate::subscriptions::Directory;
 use crate::subscriptions::bounds::{self, Ledgers};
+use crate::traces::tracer::Tracer;
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::AtomicI64;
@@ -67,6 +68,8 @@ pub struct Intake {
     pub settings: IntakeSettings,
     /// Where records go that are not understood.
     pub quarantine: Arc<Quarantine>,
+    /// Who follows records.
+    pub tracer: Tracer,
     /// How long a drain may take when partitions go.
     pub drain: Duration,
 }
@@ -131,6 +134,7 @@ impl Intake {
             partitions: Arc::clone(&self.partitions),
             desk: Arc::clone(&self.desk),
             quarantine: Arc::clone(&self.quarantine),
+            tracer: self.tracer.clone(),
             complained: AtomicI64::default(),
         };
         let now = Instant::now();

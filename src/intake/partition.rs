@@ -12,6 +12,7 @@ use crate::model::delivery::Ticket;
 use crate::model::event::Emitted;
 use crate::model::quarantine::{Fault, Owed};
 use crate::model::record::{Origin, Record};
+use crate::model::trace::Parent;
 use crate::pipeline::{Passage, Pipeline};
 use crate::progress::gate::Reason;
 use crate::progress::partition::{Admission, Admitted};
@@ -23,10 +24,12 @@ use crate::runtime::fault;
 use crate::subscriptions::Directory;
 use crate::subscriptions::cell::Hands;
 use crate::subscriptions::snapshot;
+use crate::traces::tracer::{Passing, Tracer};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+use tracing::field::display;
 use tracing::{error, warn};
 
 /// Between two lines in the log about events that do not fit their schema: a mapping that is wrong is wrong each time,
@@ -40,6 +43,7 @@ pub(crate) struct Admit {
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) quarantine: Arc<Quarantine>,
+    pub(crate) tracer: Tracer,
     /// When one complained last about an event that does not fit its schema, in milliseconds.
     pub(crate) complained: AtomicI64,
 }
@@ -57,6 +61,8 @@ struct Passed {
     pipeline: Arc<Pipeline>,
     passage: Passage,
     groups: Vec<snapshot::Group>,
+    /// Who wants to know what becomes of it.
+    passing: Option<Box<Passing>>,
 }
 
 // === impl Admit ===
@@ -68,13 +74,15 @@ impl Admit {
     /// It comes back: its mapping stops the partition, its schema is being looked up, it belongs into a quarantine that
     /// has no room, or no mapping reads its topic any more: then the partition is about to go.
     pub(crate) fn record(&self, record: Record) -> Result<(), Box<Stopped>> {
+        let mut passing = self.tracer.passing(&record);
         let passed = self.directory.in_force(|snapshot| {
             let pipeline = self.pipeline.load_full();
             let passage = pipeline.pass(&record);
+            passing.iter_mut().for_each(|passing| passing.asked(&passage.events));
             let groups = snapshot.takers(&passage.events);
             // Only rules that read a topic make events of it: then there is no need to look.
             let read = !passage.events.is_empty() || pipeline.reads(&record.origin.topic);
-            read.then_some(Passed { pipeline, passage, groups })
+            read.then_some(Passed { pipeline, passage, groups, passing })
         });
         let Some(mut passed) = passed else {
             return Err(Box::new(Stopped { record, reason: Reason::Store, why: None }));
@@ -93,7 +101,7 @@ impl Admit {
     }
 
     fn admit(&self, record: Record, passed: Passed) {
-        let Passed { pipeline, passage, groups } = passed;
+        let Passed { pipeline, passage, groups, mut passing } = passed;
         let hands = self.directory.hands();
         let deliveries: usize = groups.iter().map(|group| group.events.len()).sum();
         let (now, bytes) = (clock::now(), record.size() as u64);
@@ -117,8 +125,18 @@ impl Admit {
         count(hands, &record, &passage.events, &groups);
         passage.events.iter().for_each(|emitted| self.judge(&pipeline, emitted));
         let ticket = Ticket { at, epoch, offset: record.origin.offset };
+        if let (Some(passing), Some(fault)) = (&mut passing, passage.faults.iter().chain(&passage.dropped).next()) {
+            passing.failed(fault.reason.as_str());
+        }
         for fault in passage.dropped {
-            warn!(offset = ticket.offset, mapping = fault.mapping, "dropped, as its mapping asks: {}", fault.detail);
+            let trace_id = Parent::of(&record).map(|parent| display(parent.context().trace));
+            warn!(
+                offset = ticket.offset,
+                mapping = fault.mapping,
+                trace_id,
+                "dropped, as its mapping asks: {}",
+                fault.detail
+            );
         }
         if !passage.faults.is_empty() {
             self.quarantine(&record, passage.faults, &ticket);
@@ -130,6 +148,7 @@ impl Admit {
             cell.act(|lane, turn| lane.offer(&ticket.at, group, turn));
         }
         fault::point("admit.after");
+        passing.into_iter().for_each(|passing| passing.offered());
     }
 
     /// Why a record cannot go on, if so.
@@ -161,7 +180,8 @@ impl Admit {
             && u128::from(now.abs_diff(last)) >= COMPLAINT.as_millis()
         {
             self.complained.store(now, Ordering::Relaxed);
-            warn!(mapping = %event.mapping, event_type = %event.event_type, id = %event.id, field = misfit.path,
+            let trace_id = event.traceparent.as_deref().map(|parent| display(parent.context().trace));
+            warn!(mapping = %event.mapping, event_type = %event.event_type, id = %event.id, field = misfit.path, trace_id,
                 "an event does not fit the schema of its type, and is delivered all the same: {}", misfit.discreet);
         }
     }
@@ -237,6 +257,7 @@ mod tests {
             partitions: Arc::clone(&partitions),
             desk,
             quarantine: Arc::new(quarantine),
+            tracer: Tracer::default(),
             complained: AtomicI64::default(),
         };
         let at = TopicPartition { topic: "t".into(), partition: 0 };

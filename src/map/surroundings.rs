@@ -1,9 +1,9 @@
 //! What an expression may name besides `payload`: made of the record when a mapping of its topic first uses it.
 
 use crate::expr::scope::Scope;
-use crate::map::trace;
 use crate::model::event::DomainEvent;
 use crate::model::record::Record;
+use crate::model::trace::Parent;
 use crate::yaml::node::{Data, Node};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -32,7 +32,7 @@ pub(crate) struct Surroundings<'e> {
     headers: OnceCell<Value>,
     record: OnceCell<Value>,
     source: OnceCell<Arc<str>>,
-    traceparent: OnceCell<Option<String>>,
+    traceparent: OnceCell<Option<Arc<Parent>>>,
 }
 
 // === impl Uses ===
@@ -110,9 +110,9 @@ impl<'e> Surroundings<'e> {
         Arc::clone(self.source.get_or_init(|| format!("urn:hookline:{}", self.event.record.origin.topic).into()))
     }
 
-    /// The record's trace.
-    pub(crate) fn traceparent(&self) -> Option<String> {
-        self.traceparent.get_or_init(|| trace::of(self.event.record)).clone()
+    /// What the record says it was caused by, read once for all its events.
+    pub(crate) fn traceparent(&self) -> Option<Arc<Parent>> {
+        self.traceparent.get_or_init(|| Parent::of(self.event.record).map(Arc::new)).clone()
     }
 }
 

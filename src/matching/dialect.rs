@@ -76,7 +76,8 @@ fn text<'e>(event: &'e IntegrationEvent, name: &str) -> Option<Cow<'e, str>> {
         "subject" => event.subject.as_deref()?.into(),
         "time" => event.time.to_string().into(),
         "datacontenttype" => (!event.data.is_null()).then_some("application/json")?.into(),
-        "traceparent" => event.traceparent.as_deref()?.into(),
+        "traceparent" => event.traceparent.as_deref()?.text().into(),
+        "tracestate" => event.traceparent.as_deref()?.state()?.into(),
         name => match event.extension(name)? {
             Value::String(text) => text.as_str().into(),
             other => other.to_string().into(),

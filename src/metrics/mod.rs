@@ -40,6 +40,18 @@ struct Inner {
     lost: IntCounter,
     reloads: [IntCounter; RELOADS.len()],
     jumps: [IntCounter; JumpReason::ALL.len()],
+    spans: [IntCounter; SPANS.len()],
+}
+
+/// What became of a span of a recorded trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanFate {
+    /// The collector has it.
+    Exported,
+    /// It found no room in the queue.
+    Dropped,
+    /// The collector did not take it.
+    Failed,
 }
 
 /// What a schema said to an event.
@@ -86,6 +98,9 @@ const PAUSES: [&str; 7] = ["bytes", "partition", "registry", "quarantine", "stor
 
 /// The `to` label of breaker transitions.
 const BREAKERS: [&str; 3] = ["open", "probation", "closed"];
+
+/// The `result` label of spans, in the order of [`SpanFate`].
+const SPANS: [&str; 3] = ["exported", "dropped", "failed"];
 
 /// The `result` label of reloads.
 const RELOADS: [&str; 3] = ["applied", "unchanged", "refused"];
@@ -146,6 +161,7 @@ impl Metrics {
             lost: book.counter(&table::LOST_RECORDS),
             reloads: book.closed(&table::CONFIG_RELOADS, RELOADS),
             jumps: book.closed(&table::POSITION_JUMPS, JumpReason::ALL.map(JumpReason::as_str)),
+            spans: book.closed(&table::SPANS, SPANS),
             book,
         }))
     }
@@ -261,6 +277,11 @@ impl Metrics {
     pub fn jumped(&self, reason: JumpReason) {
         let place = JumpReason::ALL.iter().position(|other| *other == reason).expect("ALL has every reason");
         self.0.jumps[place].inc();
+    }
+
+    /// This became of so many spans.
+    pub fn spans(&self, fate: SpanFate, count: usize) {
+        self.0.spans[fate as usize].inc_by(count as u64);
     }
 
     /// The store made a tick's changes durable.

@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the way of an event.
-pub const ALL: [&Definition; 43] = [
+pub const ALL: [&Definition; 44] = [
     &RECORDS_CONSUMED,
     &RECORDS_MAPPED,
     &RECORDS_UNMATCHED,
@@ -64,6 +64,7 @@ pub const ALL: [&Definition; 43] = [
     &STORE_FLUSH,
     &STORE_FREE_BYTES,
     &STORE_MIN_FREE,
+    &SPANS,
     &CONFIG_RELOADS,
     &CONFIG_IN_FORCE,
     &CONFIG_GENERATION,
@@ -177,6 +178,11 @@ pub(crate) const STORE_MIN_FREE: Definition = gauge(
     "hookline_store_min_free_bytes",
     &[],
     "Free bytes below which nothing is written and Kafka is not read (store.min_free)",
+);
+pub(crate) const SPANS: Definition = counter(
+    "hookline_spans_total",
+    &["result"],
+    "Spans of recorded traces; result is exported, dropped (the queue was full) or failed (the collector did not take them)",
 );
 pub(crate) const CONFIG_RELOADS: Definition =
     counter("hookline_config_reloads_total", &["result"], "Tries to load another configuration");

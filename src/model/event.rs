@@ -4,6 +4,7 @@ use crate::model::id::EventId;
 use crate::model::record::{Origin, Record};
 use crate::model::subscription::Format;
 use crate::model::time::Timestamp;
+use crate::model::trace::Parent;
 use bytes::Bytes;
 use serde_json::Value;
 use std::io::{self, Write};
@@ -47,8 +48,8 @@ pub struct IntegrationEvent {
     pub tenant: Option<String>,
     /// The ordering key; `None`: no order is asked for.
     pub key: Option<String>,
-    /// The W3C `traceparent` of the record, when it had a valid one.
-    pub traceparent: Option<String>,
+    /// What the record says it was caused by, when it does.
+    pub traceparent: Option<Arc<Parent>>,
     /// CloudEvents extensions, in the order written: text, booleans, numbers of 32 bits (CE-4).
     pub extensions: Vec<(Arc<str>, Value)>,
     /// The data, JSON.

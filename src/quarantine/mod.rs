@@ -13,6 +13,7 @@ pub mod settings;
 use crate::metrics::Metrics;
 use crate::model::quarantine::{Fault, Owed, Quarantined};
 use crate::model::record::{Origin, Record};
+use crate::model::trace::Parent;
 use crate::model::weight::Weight;
 use crate::quarantine::settings::QuarantineSettings;
 use crate::runtime::clock;
@@ -22,6 +23,7 @@ use crate::store::error::StoreError;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tracing::field::display;
 use tracing::warn;
 
 /// The quarantine; shared by all who read.
@@ -143,7 +145,9 @@ impl Quarantine {
     ) {
         let Origin { topic, partition, offset, .. } = &record.origin;
         self.metrics.records_quarantined(topic, fault.reason);
-        warn!(%topic, partition, offset, mapping = fault.mapping, field = fault.field, "quarantined: {}", fault.detail);
+        let trace_id = Parent::of(record).map(|parent| display(parent.context().trace));
+        warn!(%topic, partition, offset, mapping = fault.mapping, field = fault.field, trace_id, "quarantined: {}",
+            fault.detail);
         let mut held = self.lock();
         let mut batch = Batch::new();
         let row = Quarantined { record: record.clone(), at: clock::now(), fault, owed };

@@ -408,6 +408,7 @@ mod tests {
         Auth, Batching, Format, OnBlocked, Ordering, Retry, Signing, Start, State, Status, Tenant,
     };
     use crate::model::time::Timestamp;
+    use crate::model::trace::Parent;
     use crate::store::memory::{Event, Flushes, Memory};
     use proptest::prelude::*;
     use std::path::Path;
@@ -434,7 +435,7 @@ mod tests {
             time: at(2_000),
             tenant: Some("m-1".into()),
             key: Some("o-1".into()),
-            traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+            traceparent: Parent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", None).map(Arc::new),
             extensions: vec![("region".into(), "eu".into()), ("priority".into(), 5.into())],
             data: serde_json::from_str(&data).unwrap(),
         }

@@ -9,11 +9,13 @@ use crate::model::id::{EventId, Sid};
 use crate::model::outcome::{Answer, FailureCause, Outcome, RetryAfter};
 use crate::model::record::Origin;
 use crate::model::time::Timestamp;
+use crate::model::trace::Parent;
 use crate::store::error::StoreError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::sync::Arc;
 
 /// The version of every form in this file.
 pub(crate) const VERSION: u8 = 1;
@@ -102,6 +104,8 @@ pub(crate) struct EventForm {
     tenant: Option<String>,
     key: Option<String>,
     traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tracestate: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     extensions: Vec<(String, serde_json::Value)>,
     data: serde_json::Value,
@@ -218,6 +222,7 @@ impl CommitForm {
 
 impl EventForm {
     pub(crate) fn of(event: &IntegrationEvent) -> Self {
+        let parent = event.traceparent.as_deref();
         Self {
             id: STANDARD.encode(event.id.as_bytes()),
             topic: event.origin.topic.to_string(),
@@ -232,7 +237,8 @@ impl EventForm {
             time: event.time.as_millis(),
             tenant: event.tenant.clone(),
             key: event.key.clone(),
-            traceparent: event.traceparent.clone(),
+            traceparent: parent.map(|parent| parent.text().to_owned()),
+            tracestate: parent.and_then(Parent::state).map(str::to_owned),
             extensions: event.extensions.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
             data: event.data.clone(),
         }
@@ -240,6 +246,7 @@ impl EventForm {
 
     pub(crate) fn into_event(self, key: &[u8]) -> Result<IntegrationEvent, StoreError> {
         let id = STANDARD.decode(&self.id).ok().and_then(|id| id.try_into().ok());
+        let parent = self.traceparent.and_then(|text| Parent::parse(&text, self.tracestate.as_deref()));
         Ok(IntegrationEvent {
             id: EventId::from_bytes(id.ok_or_else(|| StoreError::row(key, "the event has no id"))?),
             origin: Origin {
@@ -256,7 +263,7 @@ impl EventForm {
             time: Timestamp::from_millis(self.time),
             tenant: self.tenant,
             key: self.key,
-            traceparent: self.traceparent,
+            traceparent: parent.map(Arc::new),
             extensions: self.extensions.into_iter().map(|(name, value)| (name.into(), value)).collect(),
             data: self.data,
         })
@@ -281,5 +288,22 @@ impl DeadForm {
         let reason = reason.ok_or_else(|| StoreError::row(key, format!("unknown reason {}", self.reason)))?;
         let (died, last) = (Timestamp::from_millis(died), self.last.and_then(OutcomeForm::into_outcome));
         Ok(DeadLetter { sid, died, reason, attempts: self.attempts, last, event })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::event;
+
+    #[test]
+    fn what_caused_an_event_is_kept_whole_and_was_optional_always() {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        for parent in [None, Parent::parse(trace, None), Parent::parse(trace, Some("rojo=1"))] {
+            let event = IntegrationEvent { traceparent: parent.map(Arc::new), ..event("t", 1, 1) };
+            let written = serde_json::to_string(&EventForm::of(&event)).unwrap();
+            let read: EventForm = serde_json::from_str(&written).unwrap();
+            assert_eq!(read.into_event(b"k").unwrap(), event);
+        }
     }
 }

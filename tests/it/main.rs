@@ -29,4 +29,5 @@ mod store;
 mod support;
 mod terminal;
 mod topics;
+mod traces;
 mod wrong_files;

@@ -29,7 +29,10 @@ impl Serialize for Structured<'_> {
         map.serialize_entry("type", &*event.event_type)?;
         event.subject.iter().try_for_each(|subject| map.serialize_entry("subject", subject))?;
         map.serialize_entry("time", &event.time.to_string())?;
-        event.traceparent.iter().try_for_each(|parent| map.serialize_entry("traceparent", parent))?;
+        if let Some(parent) = &event.traceparent {
+            map.serialize_entry("traceparent", parent.text())?;
+            parent.state().iter().try_for_each(|state| map.serialize_entry("tracestate", state))?;
+        }
         event.extensions.iter().try_for_each(|(name, value)| map.serialize_entry(&**name, value))?;
         if !event.data.is_null() {
             map.serialize_entry("datacontenttype", "application/json")?;

@@ -35,7 +35,10 @@ pub fn add_headers(event: &IntegrationEvent, headers: &mut HeaderMap) -> usize {
     add("ce-type", &event.event_type);
     add("ce-time", &event.time.to_string());
     event.subject.iter().for_each(|subject| add("ce-subject", subject));
-    event.traceparent.iter().for_each(|parent| add("ce-traceparent", parent));
+    if let Some(parent) = &event.traceparent {
+        add("ce-traceparent", parent.text());
+        parent.state().iter().for_each(|state| add("ce-tracestate", state));
+    }
     for (name, value) in &event.extensions {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         add(&format!("ce-{name}"), &text);

@@ -49,6 +49,7 @@ mod tests {
     use crate::model::id::EventId;
     use crate::model::record::Origin;
     use crate::model::time::Timestamp;
+    use crate::model::trace::Parent;
     use serde_json::{Value, json};
 
     fn event(data: Value) -> IntegrationEvent {
@@ -96,12 +97,15 @@ mod tests {
     fn cx_1_the_starting_trace_stays_in_the_event() {
         let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let mut event = event(json!(1));
-        event.traceparent = Some(trace.into());
-        let written: Value = serde_json::from_slice(&render(Format::CloudEvents, &event)).unwrap();
-        assert_eq!(written["traceparent"], trace);
-        let mut headers = HeaderMap::new();
-        add_headers(Format::CloudEventsBinary, &event, &mut headers);
-        assert_eq!(headers["ce-traceparent"], trace);
+        for state in [None, Some("rojo=1,congo=2")] {
+            event.traceparent = Parent::parse(trace, state).map(Into::into);
+            let written: Value = serde_json::from_slice(&render(Format::CloudEvents, &event)).unwrap();
+            assert_eq!((written["traceparent"].as_str(), written["tracestate"].as_str()), (Some(trace), state));
+            let mut headers = HeaderMap::new();
+            add_headers(Format::CloudEventsBinary, &event, &mut headers);
+            let header = |name| headers.get(name).map(|value| value.to_str().unwrap());
+            assert_eq!((header("ce-traceparent"), header("ce-tracestate")), (Some(trace), state));
+        }
     }
 
     #[test]

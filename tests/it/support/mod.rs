@@ -5,6 +5,7 @@ pub(crate) mod account;
 pub(crate) mod api_call;
 pub(crate) mod broker;
 pub(crate) mod cluster;
+pub(crate) mod collector;
 pub(crate) mod daemon;
 pub(crate) mod endpoint;
 pub(crate) mod minder;
