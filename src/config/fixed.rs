@@ -2,6 +2,7 @@
 //! change it is refused with its name, for half of a configuration is in nobody's file.
 
 use crate::config::log::LogFormat;
+use crate::deliver::handshake::Introduction;
 use crate::egress::settings::EgressSettings;
 use crate::intake::settings::IntakeSettings;
 use crate::kafka::settings::KafkaSettings;
@@ -25,6 +26,7 @@ pub struct Fixed {
     pub(crate) certificates: Option<[u8; 32]>,
     pub(crate) api: ApiSettings,
     pub(crate) metrics: MetricsSettings,
+    pub(crate) verification: Introduction,
     pub(crate) format: LogFormat,
     pub(crate) grace: Duration,
 }
@@ -63,6 +65,8 @@ impl Fixed {
             ("api.listen", self.api.listen != other.api.listen),
             ("api.tokens", self.api.tokens != other.api.tokens),
             ("metrics.listen", self.metrics.listen != other.metrics.listen),
+            ("verification.origin", self.verification.origin != other.verification.origin),
+            ("verification.callback", self.verification.callback != other.verification.callback),
             ("log.format", self.format != other.format),
             ("shutdown.grace", self.grace != other.grace),
         ];
@@ -116,6 +120,8 @@ mod tests {
             "api.listen=127.0.0.1:1",
             tokens,
             "metrics.listen=127.0.0.1:2",
+            "verification.origin=a.example",
+            "verification.callback=https://a.example",
             "log.format=json",
             "shutdown.grace=3s",
         ] {

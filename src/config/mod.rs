@@ -27,6 +27,7 @@ mod secrets;
 mod sets;
 mod store;
 mod topics;
+mod verification;
 
 use crate::catalogue::published::Catalogue;
 use crate::catalogue::settings::Validate;
@@ -38,6 +39,7 @@ use crate::config::log::LogSettings;
 use crate::config::reading::{Environment, Reading, put};
 use crate::config::reads::Reads;
 use crate::decode::decoding::Decoding;
+use crate::deliver::handshake::Introduction;
 use crate::dryrun::suite::Test;
 use crate::egress::guard::Guard;
 use crate::egress::settings::EgressSettings;
@@ -102,6 +104,8 @@ pub struct Config {
     pub api: ApiSettings,
     /// The listener of metrics and health.
     pub metrics: MetricsSettings,
+    /// Who we are towards endpoints that are asked whether they want events.
+    pub verification: Introduction,
     /// How the process writes its log.
     pub log: LogSettings,
     /// How long a stop may take.
@@ -135,6 +139,7 @@ impl Config {
             registry,
             api,
             metrics,
+            verification,
             log,
             grace,
             reads,
@@ -158,6 +163,7 @@ impl Config {
             certificates: egress.ca_file.as_deref().and_then(|file| reads.digest(file)),
             api: api.clone(),
             metrics: metrics.clone(),
+            verification: verification.clone(),
             format: log.format,
             grace: *grace,
         }
@@ -216,6 +222,7 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     let egress = egress::read(top.optional("egress"), reading);
     let api = api::read(top.optional("api"), reading);
     let metrics = api::metrics(top.optional("metrics"), api.listen, reading);
+    let verification = verification::read(top.optional("verification"), reading);
     let log = log::read(top.optional("log"), reading);
     let grace = grace(top.optional("shutdown"), reading);
     let published = catalogue::read(top.optional("catalogue"), reading);
@@ -244,6 +251,7 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
         egress,
         api,
         metrics,
+        verification,
         log,
         grace,
         reads: reading.files.end(),
@@ -354,6 +362,7 @@ mod tests {
         assert_eq!(config.egress, EgressSettings::default());
         assert_eq!(config.api, ApiSettings::default());
         assert_eq!(config.metrics, MetricsSettings::default());
+        assert_eq!(config.verification, Introduction::default());
         assert_eq!(config.log, LogSettings::default());
         assert_eq!(config.grace, GRACE);
         assert_eq!((&config.catalogue.about, config.validate), (&About::default(), Validate::Off));
@@ -372,7 +381,7 @@ mod tests {
             delivery.breaker.probe.max delivery.disable_after limits.bytes_in_flight limits.open_records_per_partition \
             limits.event_bytes limits.catch_up_scans limits.lane_queue limits.quarantine egress.allow_http egress.ports egress.allow \
             egress.deny egress.nat64 egress.proxy egress.ca_file egress.min_tls api.listen api.tokens api.console \
-            metrics.listen metrics.per_subscription log.format log.level log.deliveries.keep log.deliveries.max \
+            metrics.listen metrics.per_subscription verification.origin verification.callback log.format log.level log.deliveries.keep log.deliveries.max \
             tracing.otlp tracing.sample shutdown.grace cluster.replicate cluster.topic_prefix \
             cluster.replication_factor";
         assert_eq!(written, known.split_whitespace().map(str::to_owned).collect());
@@ -409,6 +418,7 @@ limits: {{ bytes_in_flight: 1MiB, open_records_per_partition: 1, event_bytes: 1K
 egress: {{ allow_http: true, ports: [443, 8443], allow: [10.0.0.0/8, Hooks.local], deny: [1.1.1.1], nat64: true, min_tls: '1.3' }}
 api: {{ listen: '0.0.0.0:80', tokens: [{{ name: ops, token: 0123456789abcdef, scope: 'tenant:m-1' }}] }}
 metrics: {{ listen: '[::1]:9' }}
+verification: {{ origin: events.example.com, callback: 'https://hooks.example.com/base' }}
 log: {{ format: json, level: debug }}
 shutdown: {{ grace: 10m }}
 "
@@ -447,6 +457,8 @@ shutdown: {{ grace: 10m }}
         assert!(config.egress.allow_http && config.egress.nat64 && config.egress.min_tls == MinTls::Tls13);
         assert_eq!(config.api.tokens[0].scope, Scope::Tenant("m-1".into()));
         assert_eq!(config.metrics.listen.to_string(), "[::1]:9");
+        let Introduction { origin, callback } = &config.verification;
+        assert_eq!((&**origin, callback.as_ref().unwrap().path()), ("events.example.com", "/base"));
         assert_eq!((config.log.format, config.log.level), (LogFormat::Json, tracing::Level::DEBUG));
         assert_eq!(config.grace, Duration::from_secs(600));
     }
@@ -564,6 +576,15 @@ shutdown: {{ grace: 10m }}
                 "1:60: api.tokens[0].scope: `x` is not a scope. It is admin, read, or tenant:<id>",
             ),
             ("metrics: { listen: '127.0.0.1:8080' }", "1:20: metrics.listen: 127.0.0.1:8080 is where the API listens"),
+            (
+                "verification: { origin: 'a..b' }",
+                "1:25: verification.origin: `a..b` is no DNS name. Write a name for the whole system: events.example.com",
+            ),
+            (
+                "verification: { callback: 'http://a.example' }",
+                "1:27: verification.callback: is no https address that ends with its path. Write where subscribers reach the \
+                 API: https://hookline.example.com, without `?`, `#` and user",
+            ),
             ("log: { format: xml }", "1:16: log.format: `xml` is none of `text`, `json`"),
             ("log: { level: loud }", "1:15: log.level: `loud` is none of `error`, `warn`, `info`, `debug`, `trace`"),
             ("shutdown: { grace: 0 }", "1:20: shutdown.grace: 0 is out of range. It may be 1s to 10m"),

@@ -20,6 +20,7 @@ use crate::daemon::reload::{Origin, Reloader};
 use crate::daemon::shared::Shared;
 use crate::decode::schemas::{self, Schemas};
 use crate::dispatch::Dispatch;
+use crate::dispatch::handshakes::Handshakes;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::intake::IntakeError;
@@ -112,7 +113,8 @@ pub async fn start(config: Config, origin: Origin, shutdown: Shutdown) -> Result
     let declaring = Declaring { directory: &directory, kafka: &kafka, file: &origin.file };
     declaring.begin(&wanted, &rules, &shutdown).await?;
     let pipeline = Arc::new(ArcSwap::new(rules));
-    let shared = Shared { kafka, pipeline, directory, desk, quarantine, partitions, board, shutdown };
+    let introduction = config.verification;
+    let shared = Shared { kafka, pipeline, directory, desk, quarantine, partitions, board, introduction, shutdown };
     let (reloads, asked) = Reloads::new();
     let (state, reloader) = (shared.state((guard, transport), reloads), shared.reloader(origin, asked, (fixed, reads)));
     let drain = (config.grace / 2).min(DRAIN);
@@ -142,6 +144,12 @@ fn registry(settings: Option<&RegistrySettings>) -> Result<(Arc<Schemas>, Arc<De
 /// Looks up what is asked for, for the rules of all generations.
 async fn look_schemas_up(desk: Arc<Desk>, schemas: Arc<Schemas>, serving: Shutdown) -> Result<(), DaemonError> {
     desk.serve(serving, Arc::new(move |id, text: &SchemaText| schemas.learn(id, text))).await;
+    Ok(())
+}
+
+/// Asks endpoints whether they want events.
+async fn ask_endpoints(handshakes: Handshakes<HttpTransport>, shutdown: Shutdown) -> Result<(), DaemonError> {
+    handshakes.run(shutdown).await;
     Ok(())
 }
 
@@ -177,6 +185,12 @@ impl House {
     ) -> Running {
         let (api, ops, serving) = (listeners.api, listeners.ops, Shutdown::default());
         let mut tasks = JoinSet::new();
+        let handshakes = Handshakes {
+            directory: Arc::clone(&self.directory),
+            transport: state.transport.clone(),
+            introduction: state.introduction.clone(),
+        };
+        tasks.spawn(ask_endpoints(handshakes, self.shutdown.clone()));
         let web = listeners.serve(state, serving.clone());
         tasks.spawn(async move { Ok(web.await?) });
         tasks.spawn(self.keep_time());

@@ -4,6 +4,7 @@ use crate::catchup::Catchup;
 use crate::config::fixed::Fixed;
 use crate::config::reads::Reads;
 use crate::daemon::reload::{Origin, Reloader};
+use crate::deliver::handshake::Introduction;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::intake::Intake;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) quarantine: Arc<Quarantine>,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) board: Board,
+    pub(crate) introduction: Introduction,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -51,6 +53,7 @@ impl Shared {
             desk: Arc::clone(&self.desk),
             quarantine: Arc::clone(&self.quarantine),
             guard,
+            introduction: self.introduction.clone(),
             reloads,
         }
     }

@@ -4,6 +4,7 @@
 //! other and ends when its lane has none to start, so a busy lane costs no hand-over between tasks and an idle
 //! one costs nothing. What an outcome means is the lane's business, what becomes of it the cell's.
 
+pub mod handshakes;
 mod timers;
 
 use crate::deliver;

@@ -21,4 +21,5 @@ pub mod secret;
 pub mod subscription;
 pub mod time;
 pub mod topic;
+pub mod verification;
 pub mod weight;

@@ -1,5 +1,6 @@
 //! What requests work with: the rooms they ask, who may ask, what must not be cut off half-way.
 
+use crate::deliver::handshake::Introduction;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::kafka::settings::KafkaSettings;
@@ -41,6 +42,8 @@ pub struct State {
     pub kafka: KafkaSettings,
     /// The rules in force; they say which topics are read.
     pub pipeline: Arc<ArcSwap<Pipeline>>,
+    /// Who we are towards endpoints.
+    pub introduction: Introduction,
     /// Where a reload is asked for.
     pub reloads: Reloads,
 }

@@ -1,6 +1,7 @@
 //! For tests: both listeners on free ports over a store in a directory of its own, and a client that speaks bytes.
 
 use crate::catalogue::written::Events;
+use crate::deliver::handshake::Introduction;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::egress::settings::{EgressSettings, Entry};
@@ -103,7 +104,21 @@ pub(crate) fn state(directory: &TempDir) -> State {
     let (reloads, _) = Reloads::new(); // nobody reloads
     let quarantine = Arc::new(quarantine);
     let desk = Arc::new(Desk::new(None));
-    State { directory, store, board, metrics, desk, quarantine, guard, transport, kafka, pipeline, reloads }
+    let introduction = Introduction::default();
+    State {
+        directory,
+        store,
+        board,
+        metrics,
+        desk,
+        quarantine,
+        guard,
+        transport,
+        kafka,
+        pipeline,
+        introduction,
+        reloads,
+    }
 }
 
 // === impl Trial ===

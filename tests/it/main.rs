@@ -27,4 +27,5 @@ mod store;
 mod support;
 mod terminal;
 mod topics;
+mod verification;
 mod wrong_files;
