@@ -417,7 +417,7 @@ delivery: {{ timeout: 1s, concurrency: 1000, settle_within: 60s, ledger_budget: 
 limits: {{ bytes_in_flight: 1MiB, open_records_per_partition: 1, event_bytes: 1KiB, lane_queue: 5, catch_up_scans: 7, quarantine: 3MiB }}
 egress: {{ allow_http: true, ports: [443, 8443], allow: [10.0.0.0/8, Hooks.local], deny: [1.1.1.1], nat64: true, min_tls: '1.3' }}
 api: {{ listen: '0.0.0.0:80', tokens: [{{ name: ops, token: 0123456789abcdef, scope: 'tenant:m-1' }}] }}
-metrics: {{ listen: '[::1]:9' }}
+metrics: {{ listen: '[::1]:9', per_subscription: true }}
 verification: {{ origin: events.example.com, callback: 'https://hooks.example.com/base' }}
 log: {{ format: json, level: debug }}
 shutdown: {{ grace: 10m }}
@@ -456,7 +456,7 @@ shutdown: {{ grace: 10m }}
         assert_eq!(config.egress.allow[1], Entry::Host("hooks.local".into()));
         assert!(config.egress.allow_http && config.egress.nat64 && config.egress.min_tls == MinTls::Tls13);
         assert_eq!(config.api.tokens[0].scope, Scope::Tenant("m-1".into()));
-        assert_eq!(config.metrics.listen.to_string(), "[::1]:9");
+        assert_eq!((config.metrics.listen.to_string().as_str(), config.metrics.per_subscription), ("[::1]:9", true));
         let Introduction { origin, callback } = &config.verification;
         assert_eq!((&**origin, callback.as_ref().unwrap().path()), ("events.example.com", "/base"));
         assert_eq!((config.log.format, config.log.level), (LogFormat::Json, tracing::Level::DEBUG));
@@ -610,7 +610,6 @@ shutdown: {{ grace: 10m }}
         for (text, path) in [
             ("egress: { proxy: 'http://x' }", "egress.proxy"),
             ("api: { console: false }", "api.console"),
-            ("metrics: { per_subscription: true }", "metrics.per_subscription"),
             ("log: { deliveries: { keep: 8d } }", "log.deliveries.keep"),
             ("tracing: { otlp: 'http://x' }", "tracing.otlp"),
             ("cluster: { replicate: true }", "cluster.replicate"),

@@ -113,8 +113,19 @@ pub async fn start(config: Config, origin: Origin, shutdown: Shutdown) -> Result
     let declaring = Declaring { directory: &directory, kafka: &kafka, file: &origin.file };
     declaring.begin(&wanted, &rules, &shutdown).await?;
     let pipeline = Arc::new(ArcSwap::new(rules));
-    let introduction = config.verification;
-    let shared = Shared { kafka, pipeline, directory, desk, quarantine, partitions, board, introduction, shutdown };
+    let (introduction, per_subscription) = (config.verification, config.metrics.per_subscription);
+    let shared = Shared {
+        kafka,
+        pipeline,
+        directory,
+        desk,
+        quarantine,
+        partitions,
+        board,
+        introduction,
+        per_subscription,
+        shutdown,
+    };
     let (reloads, asked) = Reloads::new();
     let (state, reloader) = (shared.state((guard, transport), reloads), shared.reloader(origin, asked, (fixed, reads)));
     let drain = (config.grace / 2).min(DRAIN);

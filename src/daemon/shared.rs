@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) board: Board,
     pub(crate) introduction: Introduction,
+    pub(crate) per_subscription: bool,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -50,6 +51,7 @@ impl Shared {
             store: hands.store.clone(),
             board: self.board.clone(),
             metrics: hands.metrics.clone(),
+            per_subscription: self.per_subscription,
             desk: Arc::clone(&self.desk),
             quarantine: Arc::clone(&self.quarantine),
             guard,

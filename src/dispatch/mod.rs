@@ -160,6 +160,7 @@ impl Crew {
         };
         self.metrics.in_flight_attempts(-1);
         self.metrics.attempted(&outcome, before.elapsed());
+        cell.tally.count(&outcome);
         if outcome.accepted() {
             let (now, accepted) = (clock::now(), events.iter().map(|event| event.event.origin.timestamp));
             accepted.for_each(|written| self.metrics.delivery_age(now.since(written)));

@@ -33,12 +33,16 @@ pub struct Gauges {
     pub cursor_headroom: Option<Duration>,
     /// Offsets from the furthest place that is behind to intake.
     pub catch_up_lag: u64,
+    /// Bytes of the store's files.
+    pub store_bytes: u64,
     /// Free bytes of the store's disk.
     pub store_free_bytes: u64,
     /// The generation of the rules in force.
     pub config_generation: u64,
     /// How many subscriptions have a status, for each.
     pub subscriptions: Vec<(&'static str, u64)>,
+    /// Subscriptions one by one, where that is asked for.
+    pub each: Vec<SubscriptionGauges>,
 }
 
 /// How far one partition is.
@@ -55,6 +59,24 @@ pub struct PartitionGauges {
     /// Records with unsettled deliveries.
     pub unsettled: u64,
 }
+
+/// One subscription, since its process began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubscriptionGauges {
+    /// Its id; above [`SUBSCRIPTIONS`] subscriptions the rest is left out.
+    pub id: String,
+    /// Attempts that ended.
+    pub attempts: u64,
+    /// Those of them that were not accepted.
+    pub failures: u64,
+    /// Bytes of its ledger rows.
+    pub ledger_bytes: u64,
+    /// Offsets from where it stands to intake, over all partitions.
+    pub lag: u64,
+}
+
+/// Subscriptions that are shown one by one, at most (PM-2): with more of them somebody asks the API for the few he means.
+pub const SUBSCRIPTIONS: usize = 1_000;
 
 /// Series of partitions, at most: 10,000 partitions in one process are beyond what it can read.
 const PARTITIONS: usize = 10_000;
@@ -78,6 +100,7 @@ impl Gauges {
         if let Some(headroom) = self.cursor_headroom {
             book.gauge(&table::CURSOR_HEADROOM).set(headroom.as_secs_f64());
         }
+        set(&table::STORE_BYTES, self.store_bytes);
         set(&table::STORE_FREE_BYTES, self.store_free_bytes);
         set(&table::CONFIG_GENERATION, self.config_generation);
         for (what, counts) in [(&table::LANES, &self.lanes), (&table::SUBSCRIPTIONS, &self.subscriptions)] {
@@ -87,7 +110,22 @@ impl Gauges {
             }
         }
         self.partitions(&book);
+        self.each(&book);
         book.gather()
+    }
+
+    /// Counts that their subscriptions hold: with a subscription its series go.
+    fn each(&self, book: &Book) {
+        let (attempts, failures) =
+            (book.counters(&table::SUBSCRIPTION_ATTEMPTS), book.counters(&table::SUBSCRIPTION_FAILURES));
+        let (bytes, lag) = (book.gauges(&table::SUBSCRIPTION_LEDGER_BYTES), book.gauges(&table::SUBSCRIPTION_LAG));
+        for one in self.each.iter().take(SUBSCRIPTIONS) {
+            let id = [one.id.as_str()];
+            attempts.with_label_values(&id).inc_by(one.attempts);
+            failures.with_label_values(&id).inc_by(one.failures);
+            bytes.with_label_values(&id).set(number(one.ledger_bytes));
+            lag.with_label_values(&id).set(number(one.lag));
+        }
     }
 
     fn partitions(&self, book: &Book) {

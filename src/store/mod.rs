@@ -175,6 +175,12 @@ impl Store {
         self.0.floors.free()
     }
 
+    /// Bytes of its files. Blocks.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.reader.engine.size()
+    }
+
     /// All ledger rows, without their events. Blocks.
     ///
     /// # Errors

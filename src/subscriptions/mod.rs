@@ -26,6 +26,7 @@ pub mod retry;
 pub mod shape;
 pub mod skip;
 pub mod snapshot;
+pub mod tally;
 pub mod written;
 
 use crate::deliver::handshake::Word;

@@ -30,6 +30,8 @@ pub struct State {
     pub board: Board,
     /// What was counted.
     pub metrics: Metrics,
+    /// Whether subscriptions are shown one by one, too.
+    pub per_subscription: bool,
     /// Records that were not understood.
     pub quarantine: Arc<Quarantine>,
     /// Where schemas are asked for.

@@ -1,6 +1,6 @@
 //! What all lanes hold together, for `/v1/status` and for the gauges of a scrape.
 
-use crate::metrics::gauges::{Gauges, PartitionGauges};
+use crate::metrics::gauges::{Gauges, PartitionGauges, SUBSCRIPTIONS, SubscriptionGauges};
 use crate::model::cursor::{CursorMode, CursorRow};
 use crate::model::record::TopicPartition;
 use crate::model::subscription;
@@ -11,7 +11,9 @@ use crate::runtime::clock;
 use crate::runtime::status::Report;
 use crate::subscriptions::Directory;
 use crate::subscriptions::health::{Health, Standing};
+use crate::subscriptions::snapshot::Entry;
 use crate::web::state::State;
+use std::sync::Arc;
 
 /// What all lanes hold together. Every subscription has one lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,10 +88,27 @@ pub(crate) fn gauges(state: &State) -> Gauges {
         cursors: totals.cursors,
         cursor_headroom: report.cursor_headroom,
         catch_up_lag: totals.lag,
+        store_bytes: state.store.bytes(),
         store_free_bytes: state.store.free_bytes(),
         config_generation: report.generation,
         subscriptions: totals.subscriptions,
+        each: if state.per_subscription { each(&state.directory) } else { Vec::new() },
     }
+}
+
+/// Subscriptions one by one, as many as are shown.
+fn each(directory: &Directory) -> Vec<SubscriptionGauges> {
+    let partitions = &directory.hands().partitions;
+    let one = |entry: &Arc<Entry>| {
+        let (ledger_bytes, rows) = entry.cell.act(|lane, _| {
+            let main = lane.cursors().filter(|(place, _)| place.stream == 0);
+            (lane.counts().bytes, main.map(|(place, row)| (place.at.clone(), row)).collect::<Vec<_>>())
+        });
+        let lag = rows.iter().map(|(at, row)| lag(at, row, partitions)).sum();
+        let (id, tally) = (entry.subscription.id.clone(), &entry.cell.tally);
+        SubscriptionGauges { id, attempts: tally.attempts(), failures: tally.failures(), ledger_bytes, lag }
+    };
+    directory.snapshot().iter().take(SUBSCRIPTIONS).map(one).collect()
 }
 
 /// How far a place is behind intake, or behind the end of its replay.

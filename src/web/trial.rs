@@ -110,6 +110,7 @@ pub(crate) fn state(directory: &TempDir) -> State {
         store,
         board,
         metrics,
+        per_subscription: true,
         desk,
         quarantine,
         guard,
@@ -167,7 +168,12 @@ impl Trial {
         let mut state = State { reloads: asks, ..state(&directory) };
         change(&mut state);
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listeners = bind(&ApiSettings { listen: free, tokens }, &MetricsSettings { listen: free }).await.unwrap();
+        let listeners = bind(
+            &ApiSettings { listen: free, tokens },
+            &MetricsSettings { listen: free, ..MetricsSettings::default() },
+        )
+        .await
+        .unwrap();
         let (api, ops, shutdown) = (listeners.api, listeners.ops, Shutdown::default());
         #[allow(clippy::disallowed_methods, reason = "a test that awaits it, or ends with it")]
         let served = tokio::spawn(listeners.serve(state.clone(), shutdown.clone()));

@@ -17,6 +17,7 @@ mod harness;
 mod isolation;
 mod language;
 mod main_job;
+mod metrics;
 mod no_loss;
 mod outages;
 mod registry;
