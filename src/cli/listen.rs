@@ -11,7 +11,15 @@ use std::time::Duration;
 /// Bytes of a body that are printed.
 const SHOWN: usize = 16 << 10;
 /// Headers that say something about a webhook, besides the `ce-` ones.
-const HEADERS: [&str; 4] = ["webhook-id", "webhook-timestamp", "content-type", "traceparent"];
+const HEADERS: [&str; 7] = [
+    "webhook-id",
+    "webhook-timestamp",
+    "content-type",
+    "traceparent",
+    "webhook-request-origin",
+    "webhook-request-rate",
+    "webhook-request-callback",
+];
 
 /// Prints the webhooks that come to a local port, and whether they are authentic
 #[derive(Clone, Debug, clap::Args)]
@@ -83,6 +91,7 @@ fn show(webhook: &Webhook, output: &Output) -> String {
         Verdict::Refused(error) => (Look::Bad, format!("not authentic: {error}")),
         Verdict::Unread => (Look::Bad, "its body is too long or broke off".to_string()),
         Verdict::Unknown => (Look::Bad, "nobody listens here".to_string()),
+        Verdict::Asked => (Look::Good, "yes, webhooks are wanted".to_string()),
     };
     let line = output::harmless(&format!("{} {}", webhook.method, webhook.path));
     let (at, told) = (output.paint(Look::Dim, &webhook.at.to_string()), output.paint(look, &told));

@@ -1,10 +1,12 @@
-//! A local receiver of webhooks, as a careful subscriber would write one: verifies, answers, tells what came.
+//! A local receiver of webhooks, as a careful subscriber would write one: says that it wants them when it is asked,
+//! verifies, answers, tells what came.
 //!
 //! Shared by `hookline listen` and `hookline demo`. What comes goes into a bounded channel: when who prints it is
 //! slower than who sends it, answers wait. It reads no more of a body than [`BODY`].
 
+use crate::deliver::handshake::{ALLOWED_ORIGIN, ALLOWED_RATE, CHALLENGE};
 use crate::deliver::sign::{self, Signed, Verifier, VerifyError};
-use crate::deliver::target::{WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
+use crate::deliver::target::{REQUEST_ORIGIN, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 use crate::model::time::Timestamp;
 use crate::runtime::clock;
 use crate::runtime::shutdown::Shutdown;
@@ -12,7 +14,9 @@ use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -20,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use url::form_urlencoded;
 
 /// The most bytes of a body that are read; a longer one is answered with 413. Four times the largest event by default.
 pub const BODY: usize = 4 << 20;
@@ -53,7 +58,7 @@ pub enum Keys {
 pub struct Webhook {
     /// When.
     pub at: Timestamp,
-    /// `POST`, as long as it is a webhook.
+    /// `POST`, as long as it is a webhook or somebody's mistake.
     pub method: Method,
     /// The path it was sent to.
     pub path: String,
@@ -80,6 +85,8 @@ pub enum Verdict {
     Unread,
     /// Nobody listens at its path.
     Unknown,
+    /// It is none: it asked whether webhooks are wanted, and they are.
+    Asked,
 }
 
 /// A receiver that listens, and does not serve yet.
@@ -128,10 +135,11 @@ impl Receiver {
 }
 
 /// Takes one request: reads, verifies, tells, answers.
-async fn take(State(desk): State<Arc<Desk>>, request: Request) -> StatusCode {
+async fn take(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let at = clock::now();
+    let (at, consent) = (clock::now(), consent(&parts));
     let (body, verdict) = match read(&parts.headers, body).await {
+        Some(body) if consent.is_some() && desk.answers.knows(parts.uri.path()) => (body, Verdict::Asked),
         Some(body) => {
             let verdict = desk.answers.judge(parts.uri.path(), (&parts.headers, &body), at);
             (body, verdict)
@@ -143,6 +151,7 @@ async fn take(State(desk): State<Arc<Desk>>, request: Request) -> StatusCode {
     }
     let status = match verdict {
         Verdict::Unverified | Verdict::Verified => desk.answers.status,
+        Verdict::Asked => StatusCode::OK,
         Verdict::Refused(_) => StatusCode::UNAUTHORIZED,
         Verdict::Unread => StatusCode::PAYLOAD_TOO_LARGE,
         Verdict::Unknown => StatusCode::NOT_FOUND,
@@ -150,7 +159,28 @@ async fn take(State(desk): State<Arc<Desk>>, request: Request) -> StatusCode {
     let path = parts.uri.path().to_string();
     let webhook = Webhook { at, method: parts.method, path, headers: parts.headers, body, verdict, status };
     drop(desk.came.send(webhook).await); // nobody prints any more: the process stops
-    status
+    match (verdict, consent) {
+        (Verdict::Asked, Some(consent)) => consent,
+        _ => status.into_response(),
+    }
+}
+
+/// The yes to whoever asks whether webhooks are wanted: the origin said back to OPTIONS (WH-5), or the token of a
+/// challenge. As text, so that a browser that is led here runs nothing.
+fn consent(parts: &Parts) -> Option<Response> {
+    match parts.method {
+        Method::OPTIONS => {
+            let origin = parts.headers.get(REQUEST_ORIGIN)?.clone();
+            Some([(ALLOWED_ORIGIN, origin), (ALLOWED_RATE, HeaderValue::from_static("*"))].into_response())
+        }
+        Method::GET => {
+            let mut pairs = form_urlencoded::parse(parts.uri.query()?.as_bytes());
+            let (_, token) = pairs.find(|(name, _)| name == CHALLENGE)?;
+            let text = [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))];
+            Some((text, [(header::X_CONTENT_TYPE_OPTIONS, "nosniff")], token.into_owned()).into_response())
+        }
+        _ => None,
+    }
 }
 
 /// The whole body; `None` when it is too long or breaks off. A length that is told in advance is believed.
@@ -165,6 +195,13 @@ async fn read(headers: &HeaderMap, body: Body) -> Option<Bytes> {
 // === impl Answers ===
 
 impl Answers {
+    fn knows(&self, path: &str) -> bool {
+        match &self.keys {
+            Keys::None | Keys::One(_) => true,
+            Keys::Paths(keys) => keys.contains_key(path),
+        }
+    }
+
     fn judge(&self, path: &str, (headers, body): (&HeaderMap, &[u8]), now: Timestamp) -> Verdict {
         let key = match &self.keys {
             Keys::None => return Verdict::Unverified,
@@ -196,7 +233,14 @@ impl Webhook {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::handshake::{self, Introduction, Word};
     use crate::deliver::sign::message::{Made, Message};
+    use crate::egress::client::HttpTransport;
+    use crate::egress::guard::Guard;
+    use crate::egress::settings::{EgressSettings, Entry};
+    use crate::subscriptions::written;
+    use crate::yaml::node::Node;
+    use serde_json::json;
     use std::io::{Read, Write};
     use std::net::TcpStream;
 
@@ -276,6 +320,33 @@ mod tests {
         let keys = Keys::Paths(HashMap::from([("/a".into(), sign::parse_verifier(SECRET).unwrap())]));
         let (statuses, _) = said(answers(keys), vec![vec![signed("/a", "{}")], vec![signed("/b", "{}")]]).await;
         assert_eq!(statuses, [200, 404]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn wh_5_who_asks_whether_webhooks_are_wanted_hears_yes_and_needs_no_signature() {
+        let keys = Keys::One(sign::parse_verifier(SECRET).unwrap());
+        let (receiver, shutdown) = (bound().await, Shutdown::default());
+        let url = format!("http://{}/hooks?a=b", receiver.address);
+        let (mut comes, serving) = receiver.serve(answers(keys), shutdown.clone());
+        let egress = EgressSettings { allow_http: true, allow: vec![loopback()], ..Default::default() };
+        let transport = HttpTransport::new(&egress).unwrap();
+        let asking = async {
+            for proof in ["cloudevents", "challenge"] {
+                let order = json!({ "url": url, "types": ["**"], "verification": proof });
+                let order = Node::from_json(&"test".into(), &order);
+                let one = written::create(&order, &Guard::new(egress.clone()), clock::now()).unwrap();
+                let word = handshake::ask(&transport, &one, &Introduction::default()).await.unwrap();
+                assert!(matches!(word, Word::Yes { .. }), "{proof}: {word:?}");
+                assert_eq!(comes.recv().await.unwrap().verdict, Verdict::Asked);
+            }
+            shutdown.stop();
+        };
+        let (served, ()) = tokio::join!(serving, asking);
+        served.unwrap();
+    }
+
+    fn loopback() -> Entry {
+        Entry::Net("127.0.0.0/8".parse().unwrap())
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

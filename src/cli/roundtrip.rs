@@ -124,7 +124,7 @@ async fn round(
             }
             // Somebody else knocks at the port: told, and answered with an error already.
             Verdict::Refused(error) => output.complain(format!("something came that is not authentic: {error}")),
-            Verdict::Unverified | Verdict::Unread | Verdict::Unknown => {
+            Verdict::Unverified | Verdict::Unread | Verdict::Unknown | Verdict::Asked => {
                 output.complain("something came that is no webhook");
             }
         }

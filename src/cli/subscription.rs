@@ -95,6 +95,11 @@ Example:
         #[arg(long = "type", value_name = "TYPE")]
         event_type: Option<String>,
     },
+    /// Asks its endpoint now whether it wants the events. Ends with 1 when it does not say yes
+    #[command(after_help = "\
+Example:
+  hookline subscription verify sub_01JD0000000000000000000000")]
+    Verify(One),
     /// Makes a new signing secret, shown this once; the old ones sign beside it for a while
     #[command(after_help = "\
 Example:
@@ -191,6 +196,12 @@ pub async fn run(args: Args, output: Output) -> anyhow::Result<Exit> {
             let told = Remote::of(&reach)?.post(&["subscriptions", &id, "test"], &body).await?;
             shown::one(&told, (&reach, &output))?;
             Ok(if told["accepted"] == true { Exit::Good } else { Exit::Bad })
+        }
+        Command::Verify(One { id, reach }) => {
+            let now = Remote::of(&reach)?.post(&["subscriptions", &id, "verify"], &json!({})).await?;
+            let told = json!({ "id": now["id"], "status": now["status"], "handshake": now["handshake"] });
+            shown::one(if reach.json { &now } else { &told }, (&reach, &output))?;
+            Ok(if now["handshake"]["consent"] == true { Exit::Good } else { Exit::Bad })
         }
         Command::RotateSecret { one: One { id, reach }, overlap } => {
             let body = overlap.map_or(json!({}), |overlap| json!({ "overlap": overlap }));

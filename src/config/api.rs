@@ -48,7 +48,9 @@ pub(crate) fn metrics(field: Option<Field<'_>>, api: SocketAddr, reading: &mut R
             field.problem(&mut reading.problems, format!("{api} is where the API listens"), "Choose another port");
         }
     }
-    later::refuse(&mut fields, "per_subscription", "false", reading);
+    if let Some(field) = fields.optional("per_subscription") {
+        put(&mut settings.per_subscription, reading.boolean(&field));
+    }
     fields.finish(&mut reading.problems);
     settings
 }

@@ -2,6 +2,7 @@
 //! change it is refused with its name, for half of a configuration is in nobody's file.
 
 use crate::config::log::LogFormat;
+use crate::deliver::handshake::Introduction;
 use crate::egress::settings::EgressSettings;
 use crate::intake::settings::IntakeSettings;
 use crate::kafka::settings::KafkaSettings;
@@ -26,6 +27,7 @@ pub struct Fixed {
     pub(crate) certificates: Option<[u8; 32]>,
     pub(crate) api: ApiSettings,
     pub(crate) metrics: MetricsSettings,
+    pub(crate) verification: Introduction,
     pub(crate) format: LogFormat,
     pub(crate) traces: Option<TracesSettings>,
     pub(crate) grace: Duration,
@@ -65,6 +67,9 @@ impl Fixed {
             ("api.listen", self.api.listen != other.api.listen),
             ("api.tokens", self.api.tokens != other.api.tokens),
             ("metrics.listen", self.metrics.listen != other.metrics.listen),
+            ("metrics.per_subscription", self.metrics.per_subscription != other.metrics.per_subscription),
+            ("verification.origin", self.verification.origin != other.verification.origin),
+            ("verification.callback", self.verification.callback != other.verification.callback),
             ("log.format", self.format != other.format),
             ("tracing", self.traces != other.traces),
             ("shutdown.grace", self.grace != other.grace),
@@ -119,6 +124,9 @@ mod tests {
             "api.listen=127.0.0.1:1",
             tokens,
             "metrics.listen=127.0.0.1:2",
+            "metrics.per_subscription=true",
+            "verification.origin=a.example",
+            "verification.callback=https://a.example",
             "log.format=json",
             "tracing.otlp=http://x",
             "shutdown.grace=3s",

@@ -28,6 +28,7 @@ mod sets;
 mod store;
 mod topics;
 mod traces;
+mod verification;
 
 use crate::catalogue::published::Catalogue;
 use crate::catalogue::settings::Validate;
@@ -39,6 +40,7 @@ use crate::config::log::LogSettings;
 use crate::config::reading::{Environment, Reading, put};
 use crate::config::reads::Reads;
 use crate::decode::decoding::Decoding;
+use crate::deliver::handshake::Introduction;
 use crate::dryrun::suite::Test;
 use crate::egress::guard::Guard;
 use crate::egress::settings::EgressSettings;
@@ -104,6 +106,8 @@ pub struct Config {
     pub api: ApiSettings,
     /// The listener of metrics and health.
     pub metrics: MetricsSettings,
+    /// Who we are towards endpoints that are asked whether they want events.
+    pub verification: Introduction,
     /// How the process writes its log.
     pub log: LogSettings,
     /// Where traces are sent, if anywhere.
@@ -139,6 +143,7 @@ impl Config {
             registry,
             api,
             metrics,
+            verification,
             log,
             traces,
             grace,
@@ -163,6 +168,7 @@ impl Config {
             certificates: egress.ca_file.as_deref().and_then(|file| reads.digest(file)),
             api: api.clone(),
             metrics: metrics.clone(),
+            verification: verification.clone(),
             format: log.format,
             traces: traces.clone(),
             grace: *grace,
@@ -222,6 +228,7 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     let egress = egress::read(top.optional("egress"), reading);
     let api = api::read(top.optional("api"), reading);
     let metrics = api::metrics(top.optional("metrics"), api.listen, reading);
+    let verification = verification::read(top.optional("verification"), reading);
     let log = log::read(top.optional("log"), reading);
     let traces = traces::read(top.optional("tracing"), reading);
     let grace = grace(top.optional("shutdown"), reading);
@@ -250,6 +257,7 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
         egress,
         api,
         metrics,
+        verification,
         log,
         traces,
         grace,
@@ -363,6 +371,7 @@ mod tests {
         assert_eq!(config.egress, EgressSettings::default());
         assert_eq!(config.api, ApiSettings::default());
         assert_eq!(config.metrics, MetricsSettings::default());
+        assert_eq!(config.verification, Introduction::default());
         assert_eq!(config.log, LogSettings::default());
         assert_eq!(config.grace, GRACE);
         assert_eq!((&config.catalogue.about, config.validate), (&About::default(), Validate::Off));
@@ -384,7 +393,7 @@ mod tests {
             delivery.breaker.probe.max delivery.disable_after limits.bytes_in_flight limits.open_records_per_partition \
             limits.event_bytes limits.catch_up_scans limits.lane_queue limits.quarantine egress.allow_http egress.ports egress.allow \
             egress.deny egress.nat64 egress.proxy egress.ca_file egress.min_tls api.listen api.tokens api.console \
-            metrics.listen metrics.per_subscription log.format log.level log.deliveries.keep log.deliveries.max \
+            metrics.listen metrics.per_subscription verification.origin verification.callback log.format log.level log.deliveries.keep log.deliveries.max \
             tracing.otlp tracing.headers tracing.ca_file tracing.service_name tracing.sample shutdown.grace cluster.replicate cluster.topic_prefix \
             cluster.replication_factor";
         assert_eq!(written, known.split_whitespace().map(str::to_owned).collect());
@@ -420,7 +429,8 @@ delivery: {{ timeout: 1s, concurrency: 1000, settle_within: 60s, ledger_budget: 
 limits: {{ bytes_in_flight: 1MiB, open_records_per_partition: 1, event_bytes: 1KiB, lane_queue: 5, catch_up_scans: 7, quarantine: 3MiB }}
 egress: {{ allow_http: true, ports: [443, 8443], allow: [10.0.0.0/8, Hooks.local], deny: [1.1.1.1], nat64: true, min_tls: '1.3' }}
 api: {{ listen: '0.0.0.0:80', tokens: [{{ name: ops, token: 0123456789abcdef, scope: 'tenant:m-1' }}] }}
-metrics: {{ listen: '[::1]:9' }}
+metrics: {{ listen: '[::1]:9', per_subscription: true }}
+verification: {{ origin: events.example.com, callback: 'https://hooks.example.com/base' }}
 log: {{ format: json, level: debug }}
 shutdown: {{ grace: 10m }}
 "
@@ -458,7 +468,9 @@ shutdown: {{ grace: 10m }}
         assert_eq!(config.egress.allow[1], Entry::Host("hooks.local".into()));
         assert!(config.egress.allow_http && config.egress.nat64 && config.egress.min_tls == MinTls::Tls13);
         assert_eq!(config.api.tokens[0].scope, Scope::Tenant("m-1".into()));
-        assert_eq!(config.metrics.listen.to_string(), "[::1]:9");
+        assert_eq!((config.metrics.listen.to_string().as_str(), config.metrics.per_subscription), ("[::1]:9", true));
+        let Introduction { origin, callback } = &config.verification;
+        assert_eq!((&**origin, callback.as_ref().unwrap().path()), ("events.example.com", "/base"));
         assert_eq!((config.log.format, config.log.level), (LogFormat::Json, tracing::Level::DEBUG));
         assert_eq!(config.grace, Duration::from_secs(600));
     }
@@ -592,6 +604,15 @@ shutdown: {{ grace: 10m }}
                 "1:60: api.tokens[0].scope: `x` is not a scope. It is admin, read, or tenant:<id>",
             ),
             ("metrics: { listen: '127.0.0.1:8080' }", "1:20: metrics.listen: 127.0.0.1:8080 is where the API listens"),
+            (
+                "verification: { origin: 'a..b' }",
+                "1:25: verification.origin: `a..b` is no DNS name. Write a name for the whole system: events.example.com",
+            ),
+            (
+                "verification: { callback: 'http://a.example' }",
+                "1:27: verification.callback: is no https address that ends with its path. Write where subscribers reach the \
+                 API: https://hookline.example.com, without `?`, `#` and user",
+            ),
             ("log: { format: xml }", "1:16: log.format: `xml` is none of `text`, `json`"),
             ("log: { level: loud }", "1:15: log.level: `loud` is none of `error`, `warn`, `info`, `debug`, `trace`"),
             ("shutdown: { grace: 0 }", "1:20: shutdown.grace: 0 is out of range. It may be 1s to 10m"),
@@ -637,7 +658,6 @@ shutdown: {{ grace: 10m }}
         for (text, path) in [
             ("egress: { proxy: 'http://x' }", "egress.proxy"),
             ("api: { console: false }", "api.console"),
-            ("metrics: { per_subscription: true }", "metrics.per_subscription"),
             ("log: { deliveries: { keep: 8d } }", "log.deliveries.keep"),
             ("cluster: { replicate: true }", "cluster.replicate"),
         ] {

@@ -20,6 +20,7 @@ use crate::daemon::reload::{Origin, Reloader};
 use crate::daemon::shared::Shared;
 use crate::decode::schemas::{self, Schemas};
 use crate::dispatch::Dispatch;
+use crate::dispatch::handshakes::Handshakes;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::intake::IntakeError;
@@ -116,7 +117,20 @@ pub async fn start(config: Config, origin: Origin, shutdown: Shutdown) -> Result
     let declaring = Declaring { directory: &directory, kafka: &kafka, file: &origin.file };
     declaring.begin(&wanted, &rules, &shutdown).await?;
     let pipeline = Arc::new(ArcSwap::new(rules));
-    let shared = Shared { kafka, pipeline, directory, desk, quarantine, partitions, tracer, board, shutdown };
+    let (introduction, per_subscription) = (config.verification, config.metrics.per_subscription);
+    let shared = Shared {
+        kafka,
+        pipeline,
+        directory,
+        desk,
+        quarantine,
+        partitions,
+        tracer,
+        board,
+        introduction,
+        per_subscription,
+        shutdown,
+    };
     let (reloads, asked) = Reloads::new();
     let (state, reloader) = (shared.state((guard, transport), reloads), shared.reloader(origin, asked, (fixed, reads)));
     let drain = (config.grace / 2).min(DRAIN);
@@ -155,6 +169,12 @@ async fn export(exporter: Exporter, serving: Shutdown) -> Result<(), DaemonError
     Ok(())
 }
 
+/// Asks endpoints whether they want events.
+async fn ask_endpoints(handshakes: Handshakes<HttpTransport>, shutdown: Shutdown) -> Result<(), DaemonError> {
+    handshakes.run(shutdown).await;
+    Ok(())
+}
+
 /// Opens the store; each of its flushes is counted.
 async fn open(settings: StoreSettings, metrics: Metrics) -> Result<Store, DaemonError> {
     let flushed = Box::new(move |took| metrics.store_flush(took));
@@ -187,6 +207,12 @@ impl House {
     ) -> Running {
         let (api, ops, serving) = (listeners.api, listeners.ops, Shutdown::default());
         let mut tasks = JoinSet::new();
+        let handshakes = Handshakes {
+            directory: Arc::clone(&self.directory),
+            transport: state.transport.clone(),
+            introduction: state.introduction.clone(),
+        };
+        tasks.spawn(ask_endpoints(handshakes, self.shutdown.clone()));
         let web = listeners.serve(state, serving.clone());
         tasks.spawn(async move { Ok(web.await?) });
         tasks.spawn(self.keep_time());

@@ -4,6 +4,7 @@ use crate::catchup::Catchup;
 use crate::config::fixed::Fixed;
 use crate::config::reads::Reads;
 use crate::daemon::reload::{Origin, Reloader};
+use crate::deliver::handshake::Introduction;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::intake::Intake;
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) tracer: Tracer,
     pub(crate) board: Board,
+    pub(crate) introduction: Introduction,
+    pub(crate) per_subscription: bool,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -50,9 +53,11 @@ impl Shared {
             store: hands.store.clone(),
             board: self.board.clone(),
             metrics: hands.metrics.clone(),
+            per_subscription: self.per_subscription,
             desk: Arc::clone(&self.desk),
             quarantine: Arc::clone(&self.quarantine),
             guard,
+            introduction: self.introduction.clone(),
             reloads,
         }
     }

@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod error;
 pub mod format;
+pub mod handshake;
 pub mod headers;
 pub mod request;
 pub mod response;
@@ -73,6 +74,7 @@ mod tests {
     use crate::model::secret::{Secret, SigningSecret};
     use crate::model::subscription::{Auth, Format, Signing, State, Status, Subscription, Tenant};
     use crate::model::trace::{Context, Parent, SpanId, TraceId};
+    use crate::model::verification::{Consent, Proof, Verification};
     use bytes::Bytes;
     use http::HeaderMap;
     use std::sync::Mutex;
@@ -122,6 +124,7 @@ mod tests {
             rate: None,
             batch: None,
             start: Default::default(),
+            verification: None,
             status: Status { state: State::Active, reason: None, since: t0() },
             declared: false,
             version: 1,
@@ -284,6 +287,17 @@ mod tests {
         let outcome = attempt_batch(&kept, &failing, &[Arc::new(self::event("s"))], t0()).await;
         assert!(matches!(outcome, Outcome::Failed { cause: FailureCause::Transform, .. }), "{outcome}");
         assert!(kept.0.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn wh_6_every_delivery_says_again_as_whom_the_endpoint_took_us() {
+        let (kept, mut subscription) = (Kept::default(), subscription());
+        let consent = Consent { at: t0(), origin: Some("eventemitter.example.com".into()), per_minute: None };
+        let (proof, grant) = (Proof::CloudEvents, Secret::new("gr4nt"));
+        subscription.verification = Some(Verification { proof, grant, consent: Some(consent) });
+        let target = Target::new(&subscription, Duration::from_secs(15)).unwrap();
+        assert!(attempt(&kept, &target, &event("s"), t0()).await.accepted());
+        assert_eq!(kept.0.lock().unwrap()[0].headers["webhook-request-origin"], "eventemitter.example.com");
     }
 
     #[test]

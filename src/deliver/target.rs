@@ -21,6 +21,8 @@ pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-times
 /// The attempt's signatures (SW-6, SW-7).
 pub const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
+/// As whom the endpoint took us (WH-6).
+pub const REQUEST_ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
 /// Says who calls (HT-8).
 const USER_AGENT: &str = concat!("hookline/", env!("CARGO_PKG_VERSION"));
 
@@ -84,6 +86,13 @@ fn prepared(subscription: &Subscription) -> Result<HeaderMap, TargetError> {
     }
     map.insert(header::CONTENT_TYPE, HeaderValue::from_static(format::content_type(subscription.format)));
     map.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    let consent = subscription.verification.as_ref().and_then(|verification| verification.consent.as_ref());
+    if let Some(origin) = consent.and_then(|consent| consent.origin.as_deref()) {
+        map.insert(
+            REQUEST_ORIGIN,
+            headers::visible(origin).ok_or(TargetError::HeaderValue(REQUEST_ORIGIN.to_string()))?,
+        );
+    }
     let configured = subscription.headers.iter().map(|(name, value)| headers::parse(name, value));
     for parsed in configured.chain(subscription.auth.iter().map(auth::header)) {
         let (name, value) = parsed?;

@@ -4,6 +4,7 @@
 //! other and ends when its lane has none to start, so a busy lane costs no hand-over between tasks and an idle
 //! one costs nothing. What an outcome means is the lane's business, what becomes of it the cell's.
 
+pub mod handshakes;
 mod timers;
 
 use crate::deliver::{self, request::Moment};
@@ -165,6 +166,7 @@ impl Crew {
         attempt.ended(&outcome);
         self.metrics.in_flight_attempts(-1);
         self.metrics.attempted(&outcome, before.elapsed());
+        cell.tally.count(&outcome);
         if outcome.accepted() {
             let (now, accepted) = (clock::now(), events.iter().map(|event| event.event.origin.timestamp));
             accepted.for_each(|written| self.metrics.delivery_age(now.since(written)));

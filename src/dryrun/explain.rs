@@ -216,6 +216,7 @@ mappings:
             rate: None,
             batch: None,
             start: Default::default(),
+            verification: None,
             status: Status { state: State::Active, reason: None, since: at },
             declared: false,
             version: 1,

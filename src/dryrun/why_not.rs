@@ -40,7 +40,8 @@ pub enum WhyNot {
 /// Why `subscription` does not get `event`; `None` when it does.
 #[must_use]
 pub fn why_not(subscription: &Subscription, event: &IntegrationEvent) -> Option<WhyNot> {
-    if subscription.status.state != State::Active {
+    // Who is unverified gets it, later.
+    if matches!(subscription.status.state, State::Paused | State::Disabled) {
         return Some(WhyNot::Disabled(subscription.status.reason.clone()));
     }
     let patterns = match Pattern::parse_list(subscription.types.iter().map(String::as_str)) {

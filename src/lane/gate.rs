@@ -22,6 +22,8 @@ pub enum Shut {
     Disabled,
     /// The operator paused it. Its rows stay and are not tried.
     Paused,
+    /// Its endpoint has not said yet that it wants the events. Its rows stay and are not tried.
+    Unverified,
     /// Its order changes: attempts that are out are waited for.
     Changing,
     /// Its dead letters have no room.
@@ -64,7 +66,8 @@ pub struct Counts {
 // === impl Reasons ===
 
 impl Reasons {
-    const ORDER: [Shut; 5] = [Shut::Deleted, Shut::Disabled, Shut::Paused, Shut::Changing, Shut::DeadLettersFull];
+    const ORDER: [Shut; 6] =
+        [Shut::Deleted, Shut::Disabled, Shut::Paused, Shut::Unverified, Shut::Changing, Shut::DeadLettersFull];
 
     pub(crate) fn add(&mut self, shut: Shut) {
         self.0 |= 1 << shut as u8;

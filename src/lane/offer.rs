@@ -232,7 +232,7 @@ pub(crate) fn reason(shut: Shut) -> BehindReason {
         Shut::LedgerFull | Shut::DeadLettersFull => BehindReason::Full,
         Shut::Paused => BehindReason::Paused,
         Shut::Disabled | Shut::Deleted => BehindReason::Disabled,
-        Shut::Changing => BehindReason::Starting,
+        Shut::Unverified | Shut::Changing => BehindReason::Starting,
     }
 }
 

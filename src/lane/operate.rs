@@ -25,10 +25,16 @@ impl Lane {
         self.shut(Shut::Disabled, turn);
     }
 
+    /// The same until the endpoint has said that it wants the events.
+    pub fn await_consent(&mut self, turn: &mut Turn<'_>) {
+        self.shut(Shut::Unverified, turn);
+    }
+
     /// Attempts may start again.
     pub fn resume(&mut self, turn: &mut Turn<'_>) {
         self.reasons.remove(Shut::Paused);
         self.reasons.remove(Shut::Disabled);
+        self.reasons.remove(Shut::Unverified);
         self.after(turn);
     }
 
@@ -116,7 +122,7 @@ impl Lane {
 
     fn apply(&mut self, settings: DeliverySettings) {
         self.slots.configure(settings.concurrency);
-        self.rate.configure(settings.rate);
+        self.rate.configure(settings.per_minute);
         self.breaker.configure(settings.breaker);
         self.ledger.configure(Budget { rows: settings.ledger_rows, bytes: settings.ledger_budget });
         self.letters.configure(settings.letters());
@@ -164,6 +170,20 @@ mod tests {
         solo.act(|lane, turn| lane.resume(turn));
         assert!(solo.effects.iter().any(|effect| matches!(effect, Effect::Read)));
         assert_eq!((solo.lane.riders()[0].next, solo.starts()[0].1.clone()), (2, vec![1]));
+    }
+
+    #[test]
+    fn wh_8_a_lane_whose_endpoint_has_not_said_yes_stands_behind_its_cursor_from_the_first_record() {
+        let mut solo = Solo::new(settings(Ordering::None, 0));
+        solo.act(|lane, turn| lane.await_consent(turn));
+        (1..=3).for_each(|offset| solo.offer(offset, &[0]));
+        solo.flush();
+        solo.wait(100_000);
+        assert_eq!(solo.lane.gate(), Gate::Shut(Shut::Unverified));
+        assert!(solo.start().is_none() && solo.lane.riders().is_empty());
+        assert_eq!((solo.settled.len(), solo.lane.counts().rows), (3, 0), "it holds nobody's commit");
+        solo.act(|lane, turn| lane.resume(turn));
+        assert_eq!((solo.lane.gate(), solo.lane.riders()[0].next), (Gate::Open, 1));
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub struct DeliverySettings {
     pub ordering: Ordering,
     /// What happens when a key is blocked and the ledger full.
     pub on_blocked: OnBlocked,
-    /// Requests per second; `None`: as many as there are slots for.
-    pub rate: Option<u32>,
+    /// Requests per minute; `None`: as many as there are slots for.
+    pub per_minute: Option<u32>,
     /// How first attempts are put together; `None`: each goes alone.
     pub batch: Option<Batching>,
     /// When the endpoint counts as failing, and how it is probed then.
@@ -97,7 +97,7 @@ impl Default for DeliverySettings {
             dead_letter_rows: 16_384,
             ordering: Ordering::None,
             on_blocked: OnBlocked::Wait,
-            rate: None,
+            per_minute: None,
             batch: None,
             breaker: BreakerSettings::default(),
             disable_after: Some(hours(120)),

@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_rate_limit_spreads_attempts_and_the_lane_knows_when_the_next_may_go() {
-        let mut solo = Solo::new(DeliverySettings { rate: Some(2), ..roomy() });
+        let mut solo = Solo::new(DeliverySettings { per_minute: Some(120), ..roomy() });
         (0..4).for_each(|offset| solo.offer(offset, &[0]));
         assert_eq!(solo.starts().len(), 1);
         assert!(!solo.lane.wants_runner(1, solo.time()));

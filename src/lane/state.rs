@@ -70,7 +70,7 @@ impl Lane {
             reasons: Reasons::default(),
             breaker: Breaker::new(settings.breaker),
             slots: Slots::new(settings.concurrency),
-            rate: Rate::new(settings.rate),
+            rate: Rate::new(settings.per_minute),
             hold: None,
             queue: Queue::new(settings.ordering),
             replays: Queue::new(settings.ordering),

@@ -35,6 +35,8 @@ pub struct Gauges {
     pub cursor_headroom: Option<Duration>,
     /// Offsets from the furthest place that is behind to intake.
     pub catch_up_lag: u64,
+    /// Bytes of the store's files.
+    pub store_bytes: u64,
     /// Free bytes of the store's disk.
     pub store_free_bytes: u64,
     /// Free bytes below which the store writes nothing.
@@ -47,6 +49,8 @@ pub struct Gauges {
     pub subscriptions: Vec<(&'static str, u64)>,
     /// Whether a check of readiness passes (1) or not (0), for each.
     pub ready: Vec<(&'static str, u64)>,
+    /// Subscriptions one by one, where that is asked for.
+    pub each: Vec<SubscriptionGauges>,
 }
 
 /// How far one partition is.
@@ -63,6 +67,24 @@ pub struct PartitionGauges {
     /// Records with unsettled deliveries.
     pub unsettled: u64,
 }
+
+/// One subscription, since its process began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubscriptionGauges {
+    /// Its id; above [`SUBSCRIPTIONS`] subscriptions the rest is left out.
+    pub id: String,
+    /// Attempts that ended.
+    pub attempts: u64,
+    /// Those of them that were not accepted.
+    pub failures: u64,
+    /// Bytes of its ledger rows.
+    pub ledger_bytes: u64,
+    /// Offsets from where it stands to intake, over all partitions.
+    pub lag: u64,
+}
+
+/// Subscriptions that are shown one by one, at most (PM-2): with more of them somebody asks the API for the few he means.
+pub const SUBSCRIPTIONS: usize = 1_000;
 
 /// Series of partitions, at most: 10,000 partitions in one process are beyond what it can read.
 const PARTITIONS: usize = 10_000;
@@ -87,6 +109,7 @@ impl Gauges {
         if let Some(headroom) = self.cursor_headroom {
             book.gauge(&table::CURSOR_HEADROOM).set(headroom.as_secs_f64());
         }
+        set(&table::STORE_BYTES, self.store_bytes);
         set(&table::STORE_FREE_BYTES, self.store_free_bytes);
         set(&table::STORE_MIN_FREE, self.store_min_free);
         set(&table::CONFIG_IN_FORCE, u64::from(!self.reload_refused));
@@ -100,7 +123,22 @@ impl Gauges {
             }
         }
         self.partitions(&book);
+        self.each(&book);
         book.gather()
+    }
+
+    /// Counts that their subscriptions hold: with a subscription its series go.
+    fn each(&self, book: &Book) {
+        let (attempts, failures) =
+            (book.counters(&table::SUBSCRIPTION_ATTEMPTS), book.counters(&table::SUBSCRIPTION_FAILURES));
+        let (bytes, lag) = (book.gauges(&table::SUBSCRIPTION_LEDGER_BYTES), book.gauges(&table::SUBSCRIPTION_LAG));
+        for one in self.each.iter().take(SUBSCRIPTIONS) {
+            let id = [one.id.as_str()];
+            attempts.with_label_values(&id).inc_by(one.attempts);
+            failures.with_label_values(&id).inc_by(one.failures);
+            bytes.with_label_values(&id).set(number(one.ledger_bytes));
+            lag.with_label_values(&id).set(number(one.lag));
+        }
     }
 
     fn partitions(&self, book: &Book) {

@@ -343,7 +343,7 @@ fn class(outcome: &Outcome) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::gauges::PartitionGauges;
+    use crate::metrics::gauges::{PartitionGauges, SUBSCRIPTIONS, SubscriptionGauges};
     use crate::metrics::table::ALL;
     use crate::model::outcome::{Answer, RetryAfter};
     use bytes::Bytes;
@@ -371,6 +371,7 @@ mod tests {
             subscriptions: vec![("active", 2)],
             ready: vec![("kafka", 1)],
             cursor_headroom: Some(Duration::from_secs(3)),
+            each: vec![SubscriptionGauges { id: "sub_a".into(), attempts: 3, failures: 1, ..Default::default() }],
             ..Gauges::default()
         };
         (metrics, gauges)
@@ -547,6 +548,21 @@ mod tests {
         let lag = "hookline_partition_lag_records{partition=\"7\",topic=\"shop.orders\"}";
         assert_eq!(value(&text, lag), Some(5.0));
         assert_eq!(value(&metrics.scrape(&Gauges::default()), lag), None);
+    }
+
+    #[test]
+    fn pm_2_subscriptions_are_shown_one_by_one_up_to_a_bound_and_leave_no_series_behind() {
+        let metrics = Metrics::new();
+        let one =
+            |number: usize| SubscriptionGauges { id: format!("sub_{number:04}"), attempts: 2, ..Default::default() };
+        let all = Gauges { each: (0..SUBSCRIPTIONS + 9).map(one).collect(), ..Gauges::default() };
+        let text = metrics.scrape(&all);
+        let series = text.lines().filter(|line| line.starts_with("hookline_subscription_attempts_total{"));
+        assert_eq!(series.count(), SUBSCRIPTIONS);
+        let first = "hookline_subscription_attempts_total{subscription=\"sub_0000\"}";
+        assert_eq!(value(&metrics.scrape(&all), first), Some(2.0), "a scrape counts nothing");
+        let fewer = Gauges { each: vec![one(1)], ..Gauges::default() };
+        assert_eq!(value(&metrics.scrape(&fewer), first), None);
     }
 
     #[cfg(target_os = "linux")]

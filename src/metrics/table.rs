@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the way of an event.
-pub const ALL: [&Definition; 44] = [
+pub const ALL: [&Definition; 49] = [
     &RECORDS_CONSUMED,
     &RECORDS_MAPPED,
     &RECORDS_UNMATCHED,
@@ -62,6 +62,7 @@ pub const ALL: [&Definition; 44] = [
     &DEAD_LETTER_BYTES,
     &BACKPRESSURE,
     &STORE_FLUSH,
+    &STORE_BYTES,
     &STORE_FREE_BYTES,
     &STORE_MIN_FREE,
     &SPANS,
@@ -70,6 +71,10 @@ pub const ALL: [&Definition; 44] = [
     &CONFIG_GENERATION,
     &SUBSCRIPTIONS,
     &READY,
+    &SUBSCRIPTION_ATTEMPTS,
+    &SUBSCRIPTION_FAILURES,
+    &SUBSCRIPTION_LEDGER_BYTES,
+    &SUBSCRIPTION_LAG,
     &BUILD_INFO,
 ];
 
@@ -172,6 +177,7 @@ pub(crate) const BACKPRESSURE: Definition = counter(
 );
 pub(crate) const STORE_FLUSH: Definition =
     histogram("hookline_store_flush_seconds", "How long it took to make a tick's changes durable");
+pub(crate) const STORE_BYTES: Definition = gauge("hookline_store_bytes", &[], "Bytes of the store's files");
 pub(crate) const STORE_FREE_BYTES: Definition =
     gauge("hookline_store_free_bytes", &[], "Free bytes of the disk that holds the store");
 pub(crate) const STORE_MIN_FREE: Definition = gauge(
@@ -194,6 +200,26 @@ pub(crate) const CONFIG_IN_FORCE: Definition = gauge(
 pub(crate) const CONFIG_GENERATION: Definition =
     gauge("hookline_config_generation", &[], "The generation of the rules in force, from 1");
 pub(crate) const SUBSCRIPTIONS: Definition = gauge("hookline_subscriptions", &["status"], "Subscriptions by status");
+pub(crate) const SUBSCRIPTION_ATTEMPTS: Definition = counter(
+    "hookline_subscription_attempts_total",
+    &["subscription"],
+    "HTTP exchanges with the endpoint of a subscription (metrics.per_subscription)",
+);
+pub(crate) const SUBSCRIPTION_FAILURES: Definition = counter(
+    "hookline_subscription_failures_total",
+    &["subscription"],
+    "Those of them that were not accepted (metrics.per_subscription)",
+);
+pub(crate) const SUBSCRIPTION_LEDGER_BYTES: Definition = gauge(
+    "hookline_subscription_ledger_bytes",
+    &["subscription"],
+    "Bytes of its deliveries that failed and wait to be tried again (metrics.per_subscription)",
+);
+pub(crate) const SUBSCRIPTION_LAG: Definition = gauge(
+    "hookline_subscription_lag_records",
+    &["subscription"],
+    "Offsets from where it stands behind to what intake reads, over all partitions; 0 when it is live (metrics.per_subscription)",
+);
 
 pub(crate) const READY: Definition = gauge("hookline_ready", &["check"], "Whether a check of /readyz passes: 1 or 0");
 

@@ -71,7 +71,7 @@ pub enum BehindReason {
     Paused,
     /// It is disabled.
     Disabled,
-    /// It is new and begins in the past, or its rules of order change.
+    /// It is new and begins in the past, its endpoint has not said yes yet, or its rules of order change.
     Starting,
     /// It was stopped with work left.
     Stopped,

@@ -22,4 +22,5 @@ pub mod subscription;
 pub mod time;
 pub mod topic;
 pub mod trace;
+pub mod verification;
 pub mod weight;

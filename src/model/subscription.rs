@@ -3,6 +3,7 @@
 use crate::model::id::Sid;
 use crate::model::secret::{Secret, SigningSecret};
 use crate::model::time::Timestamp;
+use crate::model::verification::Verification;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -57,6 +58,8 @@ pub struct Subscription {
     pub batch: Option<Batching>,
     /// Where it began; cannot change.
     pub start: Start,
+    /// What its endpoint has to say before anything is sent; `None`: nothing.
+    pub verification: Option<Verification>,
     /// What it is allowed to do now.
     pub status: Status,
     /// Whether it stands in a file and is read-only in the API.
@@ -199,6 +202,24 @@ pub enum State {
     Paused,
     /// Nothing is attempted until somebody resumes it: the endpoint said 410, or failed for too long.
     Disabled,
+    /// Nothing is attempted until its endpoint has said that it wants the events.
+    Unverified,
+}
+
+// === impl Subscription ===
+
+impl Subscription {
+    /// Whether something may be sent to its endpoint, as far as that depends on what it said.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        self.verification.as_ref().is_none_or(|verification| verification.consent.is_some())
+    }
+
+    /// The state of one that nobody paused and nothing disabled.
+    #[must_use]
+    pub fn at_work(&self) -> State {
+        if self.is_verified() { State::Active } else { State::Unverified }
+    }
 }
 
 // === impl Format ===
@@ -323,7 +344,7 @@ impl fmt::Display for Tenant {
 
 impl State {
     /// Every state, for tables.
-    pub const ALL: [Self; 3] = [Self::Active, Self::Paused, Self::Disabled];
+    pub const ALL: [Self; 4] = [Self::Active, Self::Paused, Self::Disabled, Self::Unverified];
 
     /// The name as users read it.
     #[must_use]
@@ -332,6 +353,7 @@ impl State {
             Self::Active => "active",
             Self::Paused => "paused",
             Self::Disabled => "disabled",
+            Self::Unverified => "unverified",
         }
     }
 }

@@ -69,6 +69,9 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// The disk did not take it.
     fn flush(&self) -> Result<(), StoreError>;
+
+    /// Bytes of its files; 0 when they cannot be asked.
+    fn size(&self) -> u64;
 }
 
 /// Shows rows as [`Engine::scan`] does to one who may fail.

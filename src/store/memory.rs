@@ -155,6 +155,10 @@ impl Engine for Memory {
             }
         }
     }
+
+    fn size(&self) -> u64 {
+        self.lock().rows.iter().map(|((_, key), value)| (key.len() + value.len()) as u64).sum()
+    }
 }
 
 fn apply(rows: &mut Rows, tree: Tree, changes: &[Op]) {

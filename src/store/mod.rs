@@ -181,6 +181,12 @@ impl Store {
         self.0.floors.min_free()
     }
 
+    /// Bytes of its files. Blocks.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.reader.engine.size()
+    }
+
     /// All ledger rows, without their events. Blocks.
     ///
     /// # Errors
@@ -508,6 +514,7 @@ mod tests {
             rate: Some(7),
             batch: Some(Batching { max_events: 9, max_bytes: 8, max_wait: Duration::from_millis(7) }),
             start: Start::At(at(7)),
+            verification: None,
             retry: Some(Retry {
                 schedule: vec![Duration::from_secs(5)],
                 max_age: Duration::from_secs(60),

@@ -161,6 +161,10 @@ impl Engine for SledEngine {
         let synced = sync_all_in(&self.path.join("blobs")).and_then(|()| self.file.sync_all());
         synced.map_err(|error| StoreError::Sync(Arc::new(error)))
     }
+
+    fn size(&self) -> u64 {
+        self.handles.db.size_on_disk().unwrap_or(0)
+    }
 }
 
 fn failed(error: sled::Error) -> StoreError {

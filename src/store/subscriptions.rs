@@ -6,6 +6,7 @@ use crate::model::subscription::{
     Auth, Batching, Format, OnBlocked, Ordering, Retry, Signing, Start, State, Status, Subscription, Tenant,
 };
 use crate::model::time::Timestamp;
+use crate::model::verification::{Consent, Proof, Verification};
 use crate::store::engine::{self, Engine, Tree};
 use crate::store::error::StoreError;
 use crate::store::row;
@@ -49,6 +50,8 @@ struct SubscriptionForm {
     batch: Option<BatchForm>,
     #[serde(default)]
     start: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verification: Option<VerificationForm>,
     state: String,
     reason: Option<String>,
     since: i64,
@@ -66,6 +69,19 @@ struct BatchForm {
 }
 
 #[derive(Serialize, Deserialize)]
+struct VerificationForm {
+    proof: String,
+    consent: Option<ConsentForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ConsentForm {
+    at: i64,
+    origin: Option<String>,
+    per_minute: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
 struct RetryForm {
     schedule_ms: Vec<u64>,
     max_age_ms: u64,
@@ -77,6 +93,8 @@ struct RetryForm {
 struct SecretForm {
     signing: Vec<(String, i64, Option<i64>)>,
     auth: Option<AuthForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grant: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -159,6 +177,7 @@ impl SubscriptionForm {
                 max_wait_ms: millis(batch.max_wait),
             }),
             start: Some(s.start.to_string()),
+            verification: s.verification.as_ref().map(VerificationForm::of),
             state: s.status.state.as_str().into(),
             reason: s.status.reason.clone(),
             since: s.status.since.as_millis(),
@@ -170,6 +189,7 @@ impl SubscriptionForm {
     }
 
     fn into_subscription(self, sid: Sid, secrets: SecretForm) -> Result<Subscription, String> {
+        let verification = self.verification.map(|form| form.into_verification(secrets.grant)).transpose()?;
         let format = Format::ALL.into_iter().find(|format| format.as_str() == self.format);
         let signing = Signing::ALL.into_iter().find(|signing| signing.as_str() == self.signing);
         let ordering = match self.ordering.as_deref() {
@@ -216,6 +236,7 @@ impl SubscriptionForm {
                 max_wait: Duration::from_millis(batch.max_wait_ms),
             }),
             start: self.start.as_deref().map_or(Some(Start::Now), Start::parse).ok_or("unknown start")?,
+            verification,
             status: Status {
                 state: state.ok_or_else(|| format!("unknown state {}", self.state))?,
                 reason: self.reason,
@@ -247,7 +268,35 @@ impl SecretForm {
         let time = Timestamp::as_millis;
         let signing = subscription.secrets.iter();
         let signing = signing.map(|s| (s.text.expose().to_owned(), time(s.created), s.expires.map(time))).collect();
-        Self { signing, auth: subscription.auth.as_ref().map(AuthForm::of) }
+        let grant = subscription.verification.as_ref().map(|verification| verification.grant.expose().to_owned());
+        Self { signing, auth: subscription.auth.as_ref().map(AuthForm::of), grant }
+    }
+}
+
+// === impl VerificationForm ===
+
+impl VerificationForm {
+    fn of(verification: &Verification) -> Self {
+        let consent = verification.consent.as_ref().map(|consent| ConsentForm {
+            at: consent.at.as_millis(),
+            origin: consent.origin.clone(),
+            per_minute: consent.per_minute,
+        });
+        Self { proof: verification.proof.as_str().into(), consent }
+    }
+
+    fn into_verification(self, grant: Option<String>) -> Result<Verification, String> {
+        let proof = Proof::ALL.into_iter().find(|proof| proof.as_str() == self.proof);
+        let consent = self.consent.map(|ConsentForm { at, origin, per_minute }| Consent {
+            at: Timestamp::from_millis(at),
+            origin,
+            per_minute,
+        });
+        Ok(Verification {
+            proof: proof.ok_or_else(|| format!("unknown verification {}", self.proof))?,
+            grant: Secret::new(grant.ok_or("the grant of its verification is missing")?),
+            consent,
+        })
     }
 }
 
@@ -281,4 +330,23 @@ fn signing_secret((text, created, expires): (String, i64, Option<i64>)) -> Signi
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::subscription;
+
+    #[test]
+    fn what_an_endpoint_said_is_kept_and_what_grants_it_is_among_the_secrets() {
+        let consent = Consent { at: Timestamp::from_millis(7), origin: Some("a.b".into()), per_minute: Some(120) };
+        for (proof, consent) in [(Proof::CloudEvents, Some(consent)), (Proof::Challenge, None)] {
+            let verification = Some(Verification { proof, grant: Secret::new("gr4nt"), consent });
+            let one = Subscription { verification, ..subscription() };
+            let seal = Seal::new(&[Secret::new("aG9va2xpbmUncyBrZXkgb2YgMzIgYnl0ZXMsIGRvbmU=")]).unwrap();
+            let (value, secrets) = write(&one, &seal);
+            assert!(!String::from_utf8_lossy(&value).contains("gr4nt"));
+            assert_eq!(read(&subscription_key(one.sid), &value, &secrets, &seal).unwrap(), one);
+        }
+    }
 }

@@ -43,7 +43,8 @@ pub(crate) struct Prepared {
 /// A lane that goes by something else.
 pub(crate) struct Tuned {
     cell: Arc<Cell>,
-    target: Target,
+    /// `None`: nothing may be sent to it yet.
+    target: Option<Target>,
     settings: DeliverySettings,
 }
 
@@ -94,7 +95,9 @@ impl Prepared {
 
 impl Tuned {
     pub(crate) fn apply(self) {
-        self.cell.retarget(self.target);
+        if let Some(target) = self.target {
+            self.cell.retarget(target);
+        }
         self.cell.act(|lane, turn| lane.configure(self.settings, turn));
     }
 }
@@ -124,6 +127,7 @@ fn tune<'e>(
     let tuned = |entry: &Arc<Entry>| {
         let target = compile::target(&entry.subscription, defaults)?;
         let settings = compile::lane_settings(&entry.subscription, defaults);
+        let target = Some(target).filter(|_| entry.subscription.is_verified());
         Ok(Tuned { cell: Arc::clone(&entry.cell), target, settings })
     };
     entries.map(tuned).collect()

@@ -24,6 +24,7 @@ use crate::store::batch::Batch;
 use crate::subscriptions::narrowed::Narrowed;
 use crate::subscriptions::news;
 use crate::subscriptions::readers::Readers;
+use crate::subscriptions::tally::Tally;
 use arc_swap::ArcSwap;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -38,6 +39,8 @@ pub struct Cell {
     pub sid: Sid,
     /// What its replays mean.
     pub narrowed: Narrowed,
+    /// What came of its attempts.
+    pub tally: Tally,
     target: ArcSwap<Target>,
     state: Mutex<State>,
     room: Condvar,
@@ -144,8 +147,8 @@ impl Cell {
         let state = State { lane, dice, runners: 0, rows: 0, armed: None, effects, waiting: None };
         let (target, state) = (ArcSwap::from_pointee(target), Mutex::new(state));
         let (cut, cut_more) = (Mutex::default(), Notify::new());
-        let (narrowed, room) = (Narrowed::default(), Condvar::new());
-        Arc::new(Self { sid, narrowed, target, state, room, cut, cut_more, hands })
+        let (narrowed, tally, room) = (Narrowed::default(), Tally::default(), Condvar::new());
+        Arc::new(Self { sid, narrowed, tally, target, state, room, cut, cut_more, hands })
     }
 
     /// What attempts are sent to now.

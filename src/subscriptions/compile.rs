@@ -21,13 +21,20 @@ pub(crate) fn lane_settings(subscription: &Subscription, defaults: &DeliverySett
         retry: subscription.retry.clone().unwrap_or_else(|| defaults.retry.clone()),
         ordering: subscription.ordering,
         on_blocked: subscription.on_blocked.unwrap_or(defaults.on_blocked),
-        rate: subscription.rate,
+        per_minute: per_minute(subscription),
         batch: subscription.batch.map(|batch| {
             let max_wait = batch.max_wait.min(defaults.settle_within.mul_f64(WAIT_SHARE));
             Batching { max_wait, ..batch }
         }),
         ..defaults.clone()
     }
+}
+
+/// The slower of what it asks to be held to and what its endpoint allowed (WH-5).
+fn per_minute(subscription: &Subscription) -> Option<u32> {
+    let own = subscription.rate.map(|per_second| per_second.saturating_mul(60));
+    let consent = subscription.verification.as_ref().and_then(|verification| verification.consent.as_ref());
+    [own, consent.and_then(|consent| consent.per_minute)].into_iter().flatten().min()
 }
 
 /// What attempts are sent to.

@@ -1,8 +1,9 @@
 //! Subscriptions that stand in files: read like those of the API, and what their files change.
 //!
 //! The files are the truth about them: what stands there is made or changed, what does not is deleted, and the API
-//! only reads. Two things are not in a file: that an endpoint said 410 or failed for too long (then it stays disabled
-//! until its declaration changes or somebody resumes it), and where it stands.
+//! only reads. Three things are not in a file: that an endpoint said 410 or failed for too long (then it stays disabled
+//! until its declaration changes or somebody resumes it), that it wants the events (which holds for its URL), and where
+//! it stands.
 
 use crate::egress::guard::Guard;
 use crate::lane::settings::DeliverySettings;
@@ -10,6 +11,7 @@ use crate::model::problem::Problems;
 use crate::model::secret::SigningSecret;
 use crate::model::subscription::{State, Status, Subscription};
 use crate::model::time::Timestamp;
+use crate::subscriptions::consent;
 use crate::subscriptions::shape::OURS;
 use crate::subscriptions::snapshot::Snapshot;
 use crate::subscriptions::written;
@@ -99,12 +101,14 @@ pub fn read(field: &Field<'_>, guard: &Guard, now: Timestamp) -> Result<Subscrip
         secrets.problem(&mut problems, "is missing", "Write secrets: [\"${env:NAME}\"] or [\"${file:PATH}\"]");
     }
     let born = written::born((field, fields), (guard, now), problems)?;
-    let (state, reason) = match state.unwrap_or(State::Active) {
-        State::Active => (State::Active, None),
-        state @ (State::Paused | State::Disabled) => (state, Some("paused in its file".to_owned())),
+    let status = match state.unwrap_or(State::Active) {
+        State::Active | State::Unverified => born.status.clone(),
+        state @ (State::Paused | State::Disabled) => {
+            Status { state, reason: Some("paused in its file".to_owned()), since: now }
+        }
     };
     let id = id.expect("without an id there is a problem");
-    Ok(Subscription { id, status: Status { state, reason, since: now }, declared: true, ..born })
+    Ok(Subscription { id, status, declared: true, ..born })
 }
 
 /// What `wanted` changes of what there is; without it nothing may be declared.
@@ -164,26 +168,28 @@ fn successor(old: &Subscription, wanted: &Subscription, now: Timestamp) -> Optio
     let same = Subscription {
         sid: old.sid,
         secrets: wanted.secrets.iter().map(secret).collect(),
+        verification: consent::kept(old, &wanted.url, wanted.verification.as_ref().map(|wanted| wanted.proof)),
         status: old.status.clone(),
         version: old.version,
         created: old.created,
         updated: old.updated,
         ..wanted.clone()
     };
-    let turned = match (old.status.state, wanted.status.state) {
-        (State::Disabled, State::Active) => false, // we disabled it, not its file
-        (was, is) => was != is,
-    };
-    if same == *old && !turned {
+    let at_work = |state| matches!(state, State::Active | State::Unverified); // its endpoint's word makes the difference
+    let (was, is) = (old.status.state, wanted.status.state);
+    let same_state = was == is || at_work(was) && at_work(is);
+    let disabled = was == State::Disabled && at_work(is); // we disabled it, not its file
+    if same == *old && (same_state || disabled) {
         return None;
     }
-    let status = if old.status.state == wanted.status.state { old.status.clone() } else { wanted.status.clone() };
-    Some(Subscription { status, version: old.version + 1, updated: now, ..same })
+    let status = if same_state { old.status.clone() } else { wanted.status.clone() };
+    Some(consent::awaited(Subscription { status, version: old.version + 1, updated: now, ..same }, now))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::handshake::{AllowedRate, Word};
     use crate::egress::settings::EgressSettings;
     use crate::metrics::Metrics;
     use crate::model::secret::Secret;
@@ -278,6 +284,26 @@ mod tests {
         let [changed] = &plan.changed[..] else { panic!("{plan:?}") };
         assert_eq!((changed.sid, changed.version, changed.created), (old.sid, 2, at(1)));
         assert_eq!((changed.name.as_deref(), changed.updated), (Some("Billing"), at(9)));
+    }
+
+    #[test]
+    fn wh_8_what_an_endpoint_said_outlives_its_file_and_another_url_is_asked_anew() {
+        let (written, turned) = (declared("verification: challenge"), |old: &Subscription, more: &str| {
+            let plan = planned(old, &declared(more)).unwrap();
+            plan.changed.first().map(|one| (one.status.state, one.is_verified()))
+        });
+        assert_eq!(written.status.state, State::Unverified);
+        assert_eq!(turned(&written, "verification: challenge"), None, "read again it is not asked from the beginning");
+        let yes = Word::Yes { origin: None, rate: AllowedRate::Unsaid };
+        let old = consent::heard((&written, &written), &yes, at(7)).unwrap();
+        assert_eq!((old.status.state, turned(&old, "verification: challenge")), (State::Active, None));
+        assert_eq!(turned(&old, "verification: challenge, name: B"), Some((State::Active, true)));
+        let elsewhere = "verification: challenge, url: 'https://example.com/new'";
+        assert_eq!(turned(&old, elsewhere), Some((State::Unverified, false)));
+        assert_eq!(turned(&old, "verification: cloudevents"), Some((State::Unverified, false)));
+        assert_eq!(turned(&written, ""), Some((State::Active, true)));
+        let paused = planned(&old, &declared("verification: challenge, status: paused")).unwrap();
+        assert_eq!(turned(&paused.changed[0], "verification: challenge"), Some((State::Active, true)));
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub enum Standing {
     Paused,
     /// It is disabled.
     Disabled,
+    /// Its endpoint has not said yet that it wants the events.
+    Unverified,
     /// It catches up: it is new and begins in the past, its order changed, or the process was stopped.
     Starting,
 }
@@ -68,8 +70,16 @@ pub enum Standing {
 
 impl Standing {
     /// Every one, for tables.
-    pub const ALL: [Self; 7] =
-        [Self::Live, Self::Failing, Self::Slow, Self::Full, Self::Paused, Self::Disabled, Self::Starting];
+    pub const ALL: [Self; 8] = [
+        Self::Live,
+        Self::Failing,
+        Self::Slow,
+        Self::Full,
+        Self::Paused,
+        Self::Disabled,
+        Self::Unverified,
+        Self::Starting,
+    ];
 
     /// The name as API and metrics write it.
     #[must_use]
@@ -81,6 +91,7 @@ impl Standing {
             Self::Full => "full",
             Self::Paused => "paused",
             Self::Disabled => "disabled",
+            Self::Unverified => "unverified",
             Self::Starting => "starting",
         }
     }
@@ -127,6 +138,7 @@ fn standing(state: State, lane: &Lane, behind: Option<BehindReason>) -> Standing
     match (state, lane.gate()) {
         (State::Disabled, _) => return Standing::Disabled,
         (State::Paused, _) => return Standing::Paused,
+        (State::Unverified, _) => return Standing::Unverified,
         (State::Active, Gate::Shut(Shut::Breaker)) => return Standing::Failing,
         (State::Active, Gate::Shut(Shut::LedgerFull | Shut::DeadLettersFull)) => return Standing::Full,
         (State::Active, Gate::Open | Gate::HalfOpen(_) | Gate::Shut(_)) => {}

@@ -11,12 +11,14 @@ pub mod begin;
 pub mod bounds;
 pub mod cell;
 mod compile;
+mod consent;
 pub mod credentials;
 pub mod declared;
 pub mod error;
 pub mod health;
 pub mod narrowed;
 mod news;
+mod opening;
 pub(crate) mod order;
 pub mod readers;
 pub mod replays;
@@ -24,9 +26,10 @@ pub mod retry;
 pub mod shape;
 pub mod skip;
 pub mod snapshot;
+pub mod tally;
 pub mod written;
 
-use crate::lane::partition::Opening;
+use crate::deliver::handshake::Word;
 use crate::lane::settings::DeliverySettings;
 use crate::lane::signal::{Disabling, PlaceKey};
 use crate::model::cursor::CursorRow;
@@ -45,9 +48,10 @@ use crate::subscriptions::error::DirectoryError;
 use crate::subscriptions::skip::Skipped;
 use crate::subscriptions::snapshot::{Entry, Group, Snapshot, enter, recall, stand};
 use arc_swap::ArcSwap;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use tracing::{debug, error, info};
+use tokio::sync::Notify;
+use tracing::error;
 
 /// All subscriptions.
 pub struct Directory {
@@ -59,6 +63,7 @@ pub struct Directory {
     swapping: RwLock<()>,
     /// Partitions whose rows are tried although nobody brings them.
     owed: Mutex<HashSet<TopicPartition>>,
+    changed: Notify,
 }
 
 // === impl Directory ===
@@ -81,7 +86,8 @@ impl Directory {
         hands.store.known().tidy(clock::now())?;
         let (current, owed) = (ArcSwap::from_pointee(Snapshot::new(all)), Mutex::default());
         let (defaults, swapping) = (ArcSwap::from_pointee(defaults), RwLock::new(()));
-        Ok(Arc::new(Self { hands, defaults, current, changing: tokio::sync::Mutex::new(()), swapping, owed }))
+        let (changing, changed) = (tokio::sync::Mutex::new(()), Notify::new());
+        Ok(Arc::new(Self { hands, defaults, current, changing, swapping, owed, changed }))
     }
 
     /// A partition comes, in this epoch: lanes get the cursors and rows that the store holds of it. Blocks. Rows of an
@@ -92,24 +98,7 @@ impl Directory {
     /// The store cannot be read.
     pub fn open(&self, at: &TopicPartition, epoch: u64) -> Result<(), StoreError> {
         self.owed().remove(at);
-        let mut openings: HashMap<Sid, Opening> = HashMap::new();
-        for (key, row) in self.hands.store.cursors_of(at)? {
-            openings.entry(key.sid).or_default().cursors.push((key.stream, row));
-        }
-        for (key, head) in self.hands.store.ledger_heads_of(at)? {
-            openings.entry(key.sid).or_default().rows.push((key, head));
-        }
-        for entry in self.snapshot().iter() {
-            let Some(opening) = openings.remove(&entry.subscription.sid) else { continue };
-            if !opening.cursors.is_empty() {
-                self.hands.readers.has_cursor(entry.cell.sid, &entry.cell);
-            }
-            let rows = (opening.rows.len(), opening.rows.first().map(|(key, _)| key.offset));
-            let cursors = opening.cursors.iter().map(|(_, row)| (row.mode, row.offset)).collect::<Vec<_>>();
-            debug!(subscription = %entry.subscription.sid, partition = at.partition, ?rows, ?cursors, "owed");
-            entry.cell.act(|lane, turn| lane.open(at, Opening { epoch, ..opening }, turn));
-        }
-        Ok(())
+        opening::open(&self.hands, &self.snapshot(), (at, epoch))
     }
 
     /// Nobody brings this partition: no rule reads its topic any more, or it is gone. What the ledger holds of it is
@@ -121,17 +110,7 @@ impl Directory {
         if !self.owed().insert(at.clone()) {
             return Ok(());
         }
-        self.hands.store.settle()?;
-        let mut rows: HashMap<Sid, Vec<_>> = HashMap::new();
-        for (key, head) in self.hands.store.ledger_heads_of(at)? {
-            rows.entry(key.sid).or_default().push((key, head));
-        }
-        info!(topic = %at.topic, partition = at.partition, subscriptions = rows.len(), "owed, though nothing is read of it");
-        for entry in self.snapshot().iter() {
-            let Some(rows) = rows.remove(&entry.subscription.sid) else { continue };
-            entry.cell.act(|lane, turn| lane.owe(at, rows, turn));
-        }
-        Ok(())
+        opening::owe(&self.hands, &self.snapshot(), at)
     }
 
     fn owed(&self) -> MutexGuard<'_, HashSet<TopicPartition>> {
@@ -142,6 +121,16 @@ impl Directory {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    fn put(&self, snapshot: Arc<Snapshot>) {
+        self.current.store(snapshot);
+        self.changed.notify_one();
+    }
+
+    /// Waits for a change; one that nobody waited for counts. For one who waits. Cancel-safe.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// What the lanes act with.
@@ -168,7 +157,7 @@ impl Directory {
         let subscription = Arc::clone(&entry.subscription);
         let mut all = self.snapshot().all.clone();
         all.insert(subscription.id.clone(), Arc::new(entry));
-        self.current.store(Arc::new(Snapshot::new(all)));
+        self.put(Arc::new(Snapshot::new(all)));
         Ok(subscription)
     }
 
@@ -190,7 +179,10 @@ impl Directory {
         self.hands.store.put_subscription(&changed, &[]).await?;
         fault::point("subscription.written");
         let (cell, state) = (Arc::clone(&old.cell), changed.status.state);
-        cell.retarget(target);
+        // A runner that has an attempt in hand must not take it to an endpoint that has not said yes.
+        if changed.is_verified() {
+            cell.retarget(target);
+        }
         cell.act(|lane, turn| {
             lane.configure(settings, turn);
             stand(lane, state, turn);
@@ -198,7 +190,7 @@ impl Directory {
         let subscription = Arc::new(changed);
         let mut all = snapshot.all.clone();
         all.insert(subscription.id.clone(), Arc::new(Entry { subscription: Arc::clone(&subscription), cell }));
-        self.current.store(Arc::new(Snapshot::new(all)));
+        self.put(Arc::new(Snapshot::new(all)));
         Ok(subscription)
     }
 
@@ -213,7 +205,7 @@ impl Directory {
         fault::point("subscription.delete");
         self.hands.store.delete_subscription(entry.subscription.sid).await?;
         fault::point("subscription.deleted");
-        self.current.store(Arc::new(Snapshot::new(all)));
+        self.put(Arc::new(Snapshot::new(all)));
         self.bury(&entry).await;
         Ok(())
     }
@@ -241,7 +233,7 @@ impl Directory {
         {
             let _between = self.swapping.write().unwrap_or_else(PoisonError::into_inner);
             rules();
-            self.current.store(prepared.after);
+            self.put(prepared.after);
         }
         for entry in &prepared.gone {
             self.bury(entry).await;
@@ -293,6 +285,22 @@ impl Directory {
         match self.turn(&entry.subscription, (State::Disabled, Some(reason.into()))).await {
             Ok(_) | Err(DirectoryError::NotFound | DirectoryError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps what the endpoint of `asked` said, if it is the endpoint still.
+    ///
+    /// # Errors
+    /// The subscription is gone, or the store did not take it.
+    pub async fn hear(&self, asked: &Subscription, word: &Word) -> Result<Arc<Subscription>, DirectoryError> {
+        loop {
+            let now = self.snapshot().get(&asked.id).map(|entry| Arc::clone(&entry.subscription));
+            let now = now.ok_or(DirectoryError::NotFound)?;
+            let Some(changed) = consent::heard((&now, asked), word, clock::now()) else { return Ok(now) };
+            match self.update(changed, now.version).await {
+                Err(DirectoryError::Conflict { .. }) => {} // somebody else came further
+                other => return other,
+            }
         }
     }
 
@@ -379,9 +387,11 @@ impl Directory {
         subscription: &Arc<Subscription>,
         (state, reason): (State, Option<String>),
     ) -> Result<Arc<Subscription>, DirectoryError> {
+        let state = if state == State::Active { subscription.at_work() } else { state };
         if subscription.status.state == state {
             return Ok(Arc::clone(subscription));
         }
+        let reason = if state == State::Unverified { Some(consent::UNASKED.to_owned()) } else { reason };
         let (mut changed, since) = ((**subscription).clone(), clock::now());
         (changed.version, changed.updated) = (subscription.version + 1, since);
         changed.status = Status { state, reason, since };

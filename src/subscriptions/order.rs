@@ -1,7 +1,7 @@
 //! What a subscriber asks for: every field of a subscription but those that prove who sends, and those of Hookline.
 //!
-//! Takes fields that a user wrote, gives checked values, and adds every mistake. Fields whose room comes later are
-//! refused unless they have their default.
+//! Takes fields that a user wrote, gives checked values, and adds every mistake. Values whose room comes later are
+//! refused.
 
 use crate::deliver::headers;
 use crate::deliver::transform::Transform;
@@ -13,6 +13,7 @@ use crate::matching::filter::Filter;
 use crate::matching::pattern::Pattern;
 use crate::model::problem::Problems;
 use crate::model::subscription::{Batching, Format, OnBlocked, Ordering, Retry, Signing, Start, Tenant};
+use crate::model::verification::Proof;
 use crate::subscriptions::batch;
 use crate::subscriptions::retry;
 use crate::yaml::fields::{Field, Fields};
@@ -68,6 +69,7 @@ pub(crate) struct Order {
     pub(crate) rate: Option<u32>,
     pub(crate) batch: Option<Batching>,
     pub(crate) start: Start,
+    pub(crate) proof: Option<Proof>,
 }
 
 /// Reads an order; `None` only after a problem was added.
@@ -106,7 +108,7 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
         batch::read(&field, problems)
     });
     let start = fields.optional("start").map(|field| start(&field, problems));
-    later_fields(fields, problems);
+    let proof = fields.optional("verification").and_then(|field| field.one_of(&proofs(), problems)).flatten();
     Some(Order {
         tenant: tenant?,
         name,
@@ -128,14 +130,13 @@ pub(crate) fn read(fields: &mut Fields<'_>, guard: &Guard, problems: &mut Proble
         rate: rate.and_then(|n| u32::try_from(n).ok()),
         batch,
         start: start.unwrap_or(Some(Start::Now))?,
+        proof,
     })
 }
 
-/// Fields whose room comes later: their default may stand.
-fn later_fields(fields: &mut Fields<'_>, problems: &mut Problems) {
-    if let Some(field) = fields.optional("verification") {
-        choice(&field, &[("none", ())], &["cloudevents", "challenge"], problems);
-    }
+fn proofs() -> [(&'static str, Option<Proof>); 3] {
+    let [one, other] = Proof::ALL.map(|proof| (proof.as_str(), Some(proof)));
+    [("none", None), one, other]
 }
 
 fn start(field: &Field<'_>, problems: &mut Problems) -> Option<Start> {

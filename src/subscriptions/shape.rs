@@ -31,14 +31,23 @@ pub(crate) const WRITABLE: [&str; 22] = [
 ];
 
 /// The fields that Hookline writes.
-pub(crate) const OURS: [&str; 7] =
-    ["id", "status_reason", "status_since", "declared", "version", "created_at", "updated_at"];
+pub(crate) const OURS: [&str; 9] = [
+    "id",
+    "status_reason",
+    "status_since",
+    "verified_at",
+    "allowed_per_minute",
+    "declared",
+    "version",
+    "created_at",
+    "updated_at",
+];
 
-/// Every field of a subscription but its signing secrets; of `auth` only the kind. Fields whose room comes later
-/// have their defaults.
+/// Every field of a subscription but its signing secrets and the grant of its verification; of `auth` only the kind.
 #[must_use]
 pub fn document(subscription: &Subscription) -> Map<String, Value> {
     let s = subscription;
+    let consent = s.verification.as_ref().and_then(|verification| verification.consent.as_ref());
     let document = json!({
         "id": s.id,
         "tenant": match &s.tenant {
@@ -65,7 +74,9 @@ pub fn document(subscription: &Subscription) -> Map<String, Value> {
         "batch": s.batch.as_ref().map(batch),
         "retry": s.retry.as_ref().map(retry),
         "on_blocked": s.on_blocked.map(OnBlocked::as_str),
-        "verification": "none",
+        "verification": s.verification.as_ref().map_or("none", |verification| verification.proof.as_str()),
+        "verified_at": consent.map(|consent| consent.at.to_string()),
+        "allowed_per_minute": consent.and_then(|consent| consent.per_minute),
         "status": s.status.state.as_str(),
         "status_reason": s.status.reason,
         "status_since": s.status.since.to_string(),

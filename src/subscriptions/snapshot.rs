@@ -119,6 +119,7 @@ pub(crate) fn stand(lane: &mut Lane, state: State, turn: &mut Turn<'_>) {
         State::Active => lane.resume(turn),
         State::Paused => lane.pause(turn),
         State::Disabled => lane.disable(turn),
+        State::Unverified => lane.await_consent(turn),
     }
 }
 

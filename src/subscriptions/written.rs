@@ -1,8 +1,8 @@
 //! A subscription as users write it: a whole one to create, a merge patch (RFC 7396) to change.
 //!
 //! Takes a tree of JSON or YAML, gives a [`Subscription`] in which every value was checked, or all mistakes at once.
-//! Names are not resolved here; who asks does that. Fields whose room comes later are refused unless they have
-//! their default, never silently left out.
+//! Names are not resolved here; who asks does that. Values whose room comes later are refused, never silently left
+//! out.
 
 use crate::deliver::target::Target;
 use crate::egress::guard::Guard;
@@ -12,7 +12,7 @@ use crate::model::subscription::{Signing, Start, State, Status, Subscription};
 use crate::model::time::Timestamp;
 use crate::runtime::random;
 use crate::subscriptions::shape::{self, OURS, WRITABLE};
-use crate::subscriptions::{credentials, order};
+use crate::subscriptions::{consent, credentials, order};
 use crate::yaml::fields::{Field, Fields};
 use crate::yaml::node::Node;
 use serde_json::{Map, Value, json};
@@ -83,13 +83,14 @@ pub(crate) fn born(
         rate: order.rate,
         batch: order.batch,
         start: order.start,
+        verification: order.proof.map(consent::unasked),
         status: Status { state: State::Active, reason: None, since: now },
         declared: false,
         version: 1,
         created: now,
         updated: now,
     };
-    deliverable(subscription, whole, problems)
+    deliverable(consent::awaited(subscription, now), whole, problems)
 }
 
 /// Reads a change of `old`: a merge patch. `auth` is replaced whole; `secrets`, when given, replace the old ones.
@@ -124,6 +125,7 @@ pub fn change(old: &Subscription, patch: &Node, guard: &Guard, now: Timestamp) -
         }
     };
     let Some(order) = order.filter(|_| problems.is_empty()) else { return Err(all(problems)) };
+    let verification = consent::kept(old, &order.url, order.proof);
     let subscription = Subscription {
         name: order.name,
         description: order.description,
@@ -145,11 +147,12 @@ pub fn change(old: &Subscription, patch: &Node, guard: &Guard, now: Timestamp) -
         on_blocked: order.on_blocked,
         rate: order.rate,
         batch: order.batch,
+        verification,
         version: old.version + 1,
         updated: now,
         ..old.clone()
     };
-    deliverable(subscription, &Field::new(patch, ""), problems)
+    deliverable(consent::awaited(subscription, now), &Field::new(patch, ""), problems)
 }
 
 /// What a patch cannot change may stand in it as it is.
@@ -226,6 +229,7 @@ fn all(problems: Problems) -> Problems {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::handshake::{AllowedRate, Word};
     use crate::egress::settings::EgressSettings;
     use crate::model::secret::SigningSecret;
     use crate::model::subscription::{Auth, Format, Tenant};
@@ -376,7 +380,6 @@ mod tests {
     #[test]
     fn what_comes_later_is_refused_and_not_left_out() {
         for (more, path) in [
-            (json!({"verification": "challenge"}), "verification"),
             (json!({"status": "paused"}), "status"),
             (json!({"format": "xml"}), "format"),
             (json!({"signing": {"scheme": "legacy"}}), "signing.scheme"),
@@ -387,6 +390,39 @@ mod tests {
             assert!(told.len() == 1 && told[0].starts_with(path), "{more}: {told:?}");
             assert!(told[0].contains("not yet available"), "{more}: {told:?}");
         }
+    }
+
+    #[test]
+    fn wh_8_another_url_is_asked_anew_and_what_is_not_asked_is_active() {
+        let shown = |one: &Subscription| {
+            let document = shape::document(one);
+            ["verification", "status", "verified_at"].map(|field| document[field].as_str().map(str::to_owned))
+        };
+        let fields = |fields: [Option<&str>; 3]| fields.map(|field| field.map(str::to_owned));
+        let old = made(json!({"verification": "cloudevents"})).unwrap();
+        assert_eq!(shown(&old), fields([Some("cloudevents"), Some("unverified"), None]));
+        let said = Word::Yes { origin: Some("hookline".into()), rate: AllowedRate::PerMinute(90) };
+        let old = consent::heard((&old, &old), &said, now()).unwrap();
+        let at = now().to_string();
+        assert_eq!(shown(&old), fields([Some("cloudevents"), Some("active"), Some(&at)]));
+        assert_eq!(shape::document(&old)["allowed_per_minute"], 90);
+        let whole = Value::Object(shape::document(&old));
+        assert_eq!(changed(&old, &whole).unwrap(), Subscription { version: 3, ..old.clone() });
+        let elsewhere = changed(&old, &json!({"url": "https://example.com/new"})).unwrap();
+        assert_eq!(shown(&elsewhere), fields([Some("cloudevents"), Some("unverified"), None]));
+        assert_eq!(consent::heard((&elsewhere, &old), &said, now()), None, "that was another endpoint");
+        assert_eq!(
+            shown(&changed(&old, &json!({"verification": "challenge"})).unwrap())[1].as_deref(),
+            Some("unverified")
+        );
+        assert_eq!(
+            shown(&changed(&elsewhere, &json!({"verification": null})).unwrap()),
+            fields([Some("none"), Some("active"), None])
+        );
+        let paused = Status { state: State::Paused, reason: None, since: now() };
+        let paused = Subscription { status: paused, ..old };
+        let paused = changed(&paused, &json!({"url": "https://example.com/new"})).unwrap();
+        assert_eq!((paused.status.state, paused.at_work()), (State::Paused, State::Unverified));
     }
 
     #[test]

@@ -54,6 +54,7 @@ fn answer(checks: &[Check]) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::outcome::{FailureCause, Outcome};
     use crate::model::problem::Problems;
     use crate::model::record::TopicPartition;
     use crate::model::time::Timestamp;
@@ -135,7 +136,24 @@ mod tests {
         assert!(value("hookline_subscriptions{status=\"active\"}") == 1.0);
         assert!(value("hookline_subscriptions{status=\"disabled\"}") == 0.0);
         assert!(value("hookline_config_generation") == 1.0);
-        assert!(value("hookline_store_free_bytes") > 0.0);
+        assert!(value("hookline_store_free_bytes") > 0.0 && value("hookline_store_bytes") > 0.0);
+    }
+
+    #[tokio::test]
+    async fn the_series_of_a_subscription_go_with_it() {
+        let trial = Trial::open().await;
+        let path = trial.create("", json!({})).await.header("location").unwrap().to_owned();
+        let id = path.rsplit('/').next().unwrap();
+        let failed = Outcome::Failed { cause: FailureCause::Connect, detail: "refused".into() };
+        trial.state.directory.snapshot().get(id).unwrap().cell.tally.count(&failed);
+        let series = [("attempts_total", 1), ("failures_total", 1), ("ledger_bytes", 0), ("lag_records", 0)];
+        let text = trial.ask_ops("GET /metrics").send().await.body;
+        for (name, value) in series {
+            let line = format!("hookline_subscription_{name}{{subscription=\"{id}\"}} {value}");
+            assert!(text.lines().any(|one| one == line), "{line}");
+        }
+        assert_eq!(trial.ask(&format!("DELETE {path}")).send().await.status, 204);
+        assert!(!trial.ask_ops("GET /metrics").send().await.body.contains(id));
     }
 
     #[tokio::test]

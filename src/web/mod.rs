@@ -152,20 +152,20 @@ mod tests {
     async fn an_address_in_use_is_said_with_the_key_to_change() {
         let taken = TcpListener::bind(free()).await.unwrap();
         let listen = taken.local_addr().unwrap();
-        let open = MetricsSettings { listen: free() };
+        let open = MetricsSettings { listen: free(), ..MetricsSettings::default() };
         let error = refused(ApiSettings { listen, ..ApiSettings::default() }, open).await;
         let said =
             format!("api.listen: {listen} is in use: stop what listens there, or set api.listen to another address");
         assert_eq!(error.to_string(), said);
         let api = ApiSettings { listen: free(), ..ApiSettings::default() };
-        let error = refused(api, MetricsSettings { listen }).await.to_string();
+        let error = refused(api, MetricsSettings { listen, ..MetricsSettings::default() }).await.to_string();
         assert!(error.starts_with(&format!("metrics.listen: {listen} is in use")), "{error}");
     }
 
     #[tokio::test]
     async fn an_address_that_is_not_ours_is_said_with_its_cause() {
         let listen = SocketAddr::from(([192, 0, 2, 1], 8080));
-        let metrics = MetricsSettings { listen: free() };
+        let metrics = MetricsSettings { listen: free(), ..MetricsSettings::default() };
         let error = refused(ApiSettings { listen, tokens: tokens() }, metrics).await;
         assert!(matches!(&error, WebError::Address { key: "api.listen", .. }), "{error}");
         assert!(std::error::Error::source(&error).is_some());
@@ -174,8 +174,10 @@ mod tests {
     #[tokio::test]
     async fn without_tokens_only_loopback_is_listened_on() {
         let everywhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let (open, metrics) =
-            (ApiSettings { listen: everywhere, tokens: Vec::new() }, MetricsSettings { listen: free() });
+        let (open, metrics) = (
+            ApiSettings { listen: everywhere, tokens: Vec::new() },
+            MetricsSettings { listen: free(), ..MetricsSettings::default() },
+        );
         assert!(refused(open, metrics.clone()).await.to_string().contains("api.tokens"));
         let token = Token { name: "boss".into(), token: crate::model::secret::Secret::new("x"), scope: Scope::Admin };
         assert!(bind(&ApiSettings { listen: everywhere, tokens: vec![token] }, &metrics).await.is_ok());

@@ -39,6 +39,8 @@ pub enum Scope {
 pub struct MetricsSettings {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Whether subscriptions are shown one by one, too.
+    pub per_subscription: bool,
 }
 
 // === impl ApiSettings ===
@@ -53,6 +55,6 @@ impl Default for ApiSettings {
 
 impl Default for MetricsSettings {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)), per_subscription: false }
     }
 }

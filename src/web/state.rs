@@ -1,5 +1,6 @@
 //! What requests work with: the rooms they ask, who may ask, what must not be cut off half-way.
 
+use crate::deliver::handshake::Introduction;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::kafka::settings::KafkaSettings;
@@ -29,6 +30,8 @@ pub struct State {
     pub board: Board,
     /// What was counted.
     pub metrics: Metrics,
+    /// Whether subscriptions are shown one by one, too.
+    pub per_subscription: bool,
     /// Records that were not understood.
     pub quarantine: Arc<Quarantine>,
     /// Where schemas are asked for.
@@ -41,6 +44,8 @@ pub struct State {
     pub kafka: KafkaSettings,
     /// The rules in force; they say which topics are read.
     pub pipeline: Arc<ArcSwap<Pipeline>>,
+    /// Who we are towards endpoints.
+    pub introduction: Introduction,
     /// Where a reload is asked for.
     pub reloads: Reloads,
 }

@@ -1,6 +1,6 @@
 //! What all lanes hold together, for `/v1/status` and for the gauges of a scrape.
 
-use crate::metrics::gauges::{Gauges, PartitionGauges};
+use crate::metrics::gauges::{Gauges, PartitionGauges, SUBSCRIPTIONS, SubscriptionGauges};
 use crate::model::cursor::{CursorMode, CursorRow};
 use crate::model::record::TopicPartition;
 use crate::model::subscription;
@@ -11,8 +11,10 @@ use crate::runtime::clock;
 use crate::runtime::status::{Report, Taken};
 use crate::subscriptions::Directory;
 use crate::subscriptions::health::{Health, Standing};
+use crate::subscriptions::snapshot::Entry;
 use crate::web::checks;
 use crate::web::state::State;
+use std::sync::Arc;
 
 /// What all lanes hold together. Every subscription has one lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,12 +91,14 @@ pub(crate) fn gauges(state: &State) -> Gauges {
         cursors: totals.cursors,
         cursor_headroom: report.cursor_headroom,
         catch_up_lag: totals.lag,
+        store_bytes: state.store.bytes(),
         store_free_bytes: state.store.free_bytes(),
         store_min_free: state.store.min_free(),
         reload_refused: report.reload.as_ref().is_some_and(|reload| reload.taken == Taken::Refused),
         config_generation: report.generation,
         subscriptions: totals.subscriptions,
         ready: checks::readiness(&report).map(|check| (check.name, u64::from(check.wrong.is_none()))).into(),
+        each: if state.per_subscription { each(&state.directory) } else { Vec::new() },
     }
 }
 
@@ -102,6 +106,21 @@ pub(crate) fn gauges(state: &State) -> Gauges {
 fn foresee(state: &State, report: &Report) {
     report.partitions.keys().for_each(|at| state.metrics.reads_topic(&at.topic));
     state.pipeline.load().mappings().for_each(|mapping| state.metrics.has_mapping(mapping));
+}
+
+/// Subscriptions one by one, as many as are shown.
+fn each(directory: &Directory) -> Vec<SubscriptionGauges> {
+    let partitions = &directory.hands().partitions;
+    let one = |entry: &Arc<Entry>| {
+        let (ledger_bytes, rows) = entry.cell.act(|lane, _| {
+            let main = lane.cursors().filter(|(place, _)| place.stream == 0);
+            (lane.counts().bytes, main.map(|(place, row)| (place.at.clone(), row)).collect::<Vec<_>>())
+        });
+        let lag = rows.iter().map(|(at, row)| lag(at, row, partitions)).sum();
+        let (id, tally) = (entry.subscription.id.clone(), &entry.cell.tally);
+        SubscriptionGauges { id, attempts: tally.attempts(), failures: tally.failures(), ledger_bytes, lag }
+    };
+    directory.snapshot().iter().take(SUBSCRIPTIONS).map(one).collect()
 }
 
 /// How far a place is behind intake, or behind the end of its replay.

@@ -1,6 +1,7 @@
 //! For tests: both listeners on free ports over a store in a directory of its own, and a client that speaks bytes.
 
 use crate::catalogue::written::Events;
+use crate::deliver::handshake::Introduction;
 use crate::egress::client::HttpTransport;
 use crate::egress::guard::Guard;
 use crate::egress::settings::{EgressSettings, Entry};
@@ -103,7 +104,22 @@ pub(crate) fn state(directory: &TempDir) -> State {
     let (reloads, _) = Reloads::new(); // nobody reloads
     let quarantine = Arc::new(quarantine);
     let desk = Arc::new(Desk::new(None));
-    State { directory, store, board, metrics, desk, quarantine, guard, transport, kafka, pipeline, reloads }
+    let introduction = Introduction::default();
+    State {
+        directory,
+        store,
+        board,
+        metrics,
+        per_subscription: true,
+        desk,
+        quarantine,
+        guard,
+        transport,
+        kafka,
+        pipeline,
+        introduction,
+        reloads,
+    }
 }
 
 // === impl Trial ===
@@ -152,7 +168,12 @@ impl Trial {
         let mut state = State { reloads: asks, ..state(&directory) };
         change(&mut state);
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listeners = bind(&ApiSettings { listen: free, tokens }, &MetricsSettings { listen: free }).await.unwrap();
+        let listeners = bind(
+            &ApiSettings { listen: free, tokens },
+            &MetricsSettings { listen: free, ..MetricsSettings::default() },
+        )
+        .await
+        .unwrap();
         let (api, ops, shutdown) = (listeners.api, listeners.ops, Shutdown::default());
         #[allow(clippy::disallowed_methods, reason = "a test that awaits it, or ends with it")]
         let served = tokio::spawn(listeners.serve(state.clone(), shutdown.clone()));

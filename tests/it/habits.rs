@@ -57,6 +57,7 @@ fn subscription(url: &str) -> Subscription {
         rate: None,
         batch: None,
         start: Default::default(),
+        verification: None,
         status: Status { state: State::Active, reason: None, since: now },
         declared: false,
         version: 1,

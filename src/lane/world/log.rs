@@ -141,7 +141,7 @@ pub(crate) fn settings(ordering: Ordering, variant: u8) -> DeliverySettings {
         dead_letter_rows: LETTERS,
         batch: (variant & 1 == 1).then_some(batch),
         on_blocked: if variant & 2 == 2 { OnBlocked::DeadLetter } else { OnBlocked::Wait },
-        rate: (variant & 4 == 4).then_some(2),
+        per_minute: (variant & 4 == 4).then_some(120),
         breaker: BreakerSettings { consecutive: 3, ..BreakerSettings::default() },
         ..DeliverySettings::default()
     }

@@ -6,6 +6,7 @@ mod conditions;
 mod counted;
 mod dead_letters;
 mod event_types;
+mod handshake;
 pub(crate) mod idempotency;
 mod lost;
 mod mappings;
@@ -48,13 +49,14 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The resources.
-fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 21] {
+fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 22] {
     use subscriptions::{change, create, delete, list, show};
     [
         ("/v1/subscriptions", get(list).post(create)),
         ("/v1/subscriptions/{id}", get(show).patch(change).delete(delete)),
         ("/v1/subscriptions/{id}/pause", post(switch::pause)),
         ("/v1/subscriptions/{id}/resume", post(switch::resume)),
+        ("/v1/subscriptions/{id}/verify", post(handshake::verify)),
         ("/v1/subscriptions/{id}/secrets", post(rotation::rotate)),
         ("/v1/subscriptions/{id}/test", post(sample::send)),
         ("/v1/subscriptions/{id}/replays", get(replays::list).post(replays::create)),
@@ -89,6 +91,8 @@ fn finish(routes: Router<Arc<Api>>, api: Arc<Api>) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), admit))
+        // Not behind `admit`: an endpoint has a grant, and no token.
+        .route("/v1/handshakes/{id}", get(handshake::grant).post(handshake::grant))
         .layer(CatchPanicLayer::custom(broke_down))
         .layer(middleware::from_fn(wrap))
         .with_state(api)

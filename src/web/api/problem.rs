@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     Conflict,
     /// It stands in a file and can be changed only there.
     ReadOnly,
+    /// The endpoint has not said that it wants events.
+    Unverified,
     /// `If-Match` names another version.
     PreconditionFailed,
     /// The body is too large.
@@ -133,7 +135,7 @@ impl IntoResponse for Problem {
 impl Kind {
     /// Every kind, for tables.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::MalformedJson,
         Self::BadRequest,
         Self::Unauthorized,
@@ -142,6 +144,7 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::Conflict,
         Self::ReadOnly,
+        Self::Unverified,
         Self::PreconditionFailed,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
@@ -177,6 +180,7 @@ impl Kind {
             }
             Self::Conflict => ("conflict", StatusCode::CONFLICT, "Another request is in the way"),
             Self::ReadOnly => ("read-only", StatusCode::CONFLICT, "It is declared in a file"),
+            Self::Unverified => ("unverified", StatusCode::CONFLICT, "Its endpoint has not said that it wants events"),
             Self::PreconditionFailed => {
                 ("precondition-failed", StatusCode::PRECONDITION_FAILED, "It has another version")
             }

@@ -10,7 +10,7 @@ use crate::model::record::Origin;
 use crate::model::subscription::{Subscription, Tenant};
 use crate::runtime::{clock, random};
 use crate::web::api::asked::{Document, Id, object};
-use crate::web::api::problem::Problem;
+use crate::web::api::problem::{Kind, Problem};
 use crate::web::api::shape;
 use crate::web::api::subscriptions::seen;
 use crate::web::auth::Caller;
@@ -33,6 +33,9 @@ pub(crate) async fn send(
     document: Document,
 ) -> Result<Json<Value>, Problem> {
     let entry = seen(&api, &caller, &id)?;
+    if !entry.subscription.is_verified() {
+        return Err(Problem::of(Kind::Unverified, "nothing is sent before: POST to its /verify"));
+    }
     let pipeline = api.state.pipeline.load_full();
     let event = Emitted::new(event(&entry.subscription, asked(&document.value)?, pipeline.catalogue()));
     let (target, began) = (entry.cell.target(), Instant::now());

@@ -139,8 +139,8 @@ mod tests {
         assert_eq!(status["schema_registry"], json!({ "ok": false, "reason": "schema 7 is waited for" }));
         assert_eq!(status["kafka"], json!({ "ok": false, "reason": "no broker answers" }));
         assert_eq!((&status["store"]["ok"], &status["backpressure"]), (&json!(true), &json!("bytes")));
-        assert_eq!(status["subscriptions"], json!({ "active": 1, "paused": 0, "disabled": 0 }));
-        let lanes = json!({ "live": 1, "failing": 0, "slow": 0, "full": 0, "paused": 0, "disabled": 0, "starting": 0 });
+        assert_eq!(status["subscriptions"], json!({ "active": 1, "paused": 0, "disabled": 0, "unverified": 0 }));
+        let lanes = json!({ "live": 1, "failing": 0, "slow": 0, "full": 0, "paused": 0, "disabled": 0, "unverified": 0, "starting": 0 });
         assert_eq!((&status["lanes"], &status["cursors"]), (&lanes, &json!(0)));
         assert_eq!((&status["version"], &status["generation"]), (&json!(env!("CARGO_PKG_VERSION")), &json!(1)));
         assert_eq!(status["ledger"], json!({ "rows": 0, "bytes": 0, "oldest": null }));

@@ -335,12 +335,9 @@ mod tests {
     #[tokio::test]
     async fn what_comes_later_is_refused_and_not_left_out() {
         let trial = Trial::open().await;
-        let later = [("format", json!("xml")), ("verification", json!("challenge"))];
-        for (key, value) in later {
-            let answer = trial.create("", json!({ key: value })).await;
-            assert_eq!(answer.pointers(), [format!("/{key}")], "{}", answer.body);
-            assert!(answer.body.contains("not yet available"), "{}", answer.body);
-        }
+        let answer = trial.create("", json!({ "format": "xml" })).await;
+        assert_eq!(answer.pointers(), ["/format"], "{}", answer.body);
+        assert!(answer.body.contains("not yet available"), "{}", answer.body);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,6 +25,18 @@ pub(crate) fn until_so(what: &str, within: Duration, mut so: impl FnMut() -> boo
     until(what, within, || so().then_some(()));
 }
 
+/// Whether it is so within that time; for a test that has more to say of it.
+pub(crate) fn so_within(within: Duration, mut so: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    while !so() {
+        if begun.elapsed() >= within {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
 /// Tests that need the whole machine take it one after the other.
 pub(crate) fn whole_machine() -> MutexGuard<'static, ()> {
     static MACHINE: Mutex<()> = Mutex::new(());
