@@ -220,6 +220,7 @@ impl World {
         let topic = broker.topic(stem, 2);
         let mut home = Home::new(&broker.address(), &format!("g.{topic}"));
         home.config["catalogue"] = json!({ "validate": "all" });
+        home.config["metrics"]["per_subscription"] = json!(true);
         let placed = shop::PLACED;
         let schema = format!("events:\n  {placed}:\n    schema: {{ required: [nobody_has_this] }}\n");
         home.mapping(&shop::mapping(&topic)).mapping(&schema);

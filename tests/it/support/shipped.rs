@@ -101,10 +101,11 @@ pub(crate) fn metrics(expr: &str) -> BTreeSet<String> {
 
 fn query(place: &str, expr: &Value) -> Query {
     let mut expr = expr.as_str().unwrap_or_else(|| panic!("{place} asks nothing")).to_string();
-    // Of what scrapes every second, this holds ten values.
-    for (variable, value) in [("namespace", ".*"), ("instance", ".*"), ("topic", ".*"), ("__rate_interval", "10s")] {
-        expr = expr.replace(&format!("${variable}"), value);
+    // Every one of them; and of what scrapes every second, ten values.
+    for variable in ["namespace", "instance", "topic", "subscription"] {
+        expr = expr.replace(&format!("${variable}"), ".*");
     }
+    expr = expr.replace("$__rate_interval", "10s");
     assert!(!expr.contains('$'), "{place} asks with a variable that is not known: {expr}");
     Query { place: place.into(), expr }
 }
