@@ -283,7 +283,7 @@ impl House {
                 let disabling = tokio::select! {
                     biased;
                     () = serving.stopped() => return Ok(()),
-                    disabling = directory.hands().disabling() => disabling,
+                    disabling = directory.hands().disabling.take() => disabling,
                 };
                 for (sid, why) in disabling {
                     warn!(subscription = %sid, ?why, "disabling it");

@@ -37,6 +37,7 @@ mod slots;
 mod start;
 pub mod state;
 pub mod verdict;
+pub mod vitals;
 mod window;
 
 #[cfg(test)]

@@ -127,6 +127,7 @@ async fn written() -> Memory {
     cursors().iter().for_each(|(key, row)| batch.cursor(key, row));
     batch.commit(&lost().at, copy());
     batch.lost(&lost());
+    batch.outage(sid(), Some(at(7)));
     batch.park(&unanswered().0, &unanswered().1, &bare_event());
     batch.dead_letter(&letter(event("shop.orders", 2, 10)));
     batch.quarantine(&quarantined("shop.orders", 3, 10));
@@ -196,6 +197,7 @@ fn assert_read(store: &Store) {
     assert_eq!(store.cursors().unwrap(), cursors());
     assert_eq!(store.known().commit(&lost().at).unwrap(), Some(copy()));
     assert_eq!(store.lost(sid()).unwrap(), [lost()]);
+    assert_eq!(store.outages().unwrap(), [(sid(), at(7))]);
     assert_eq!(store.dead_letters(None, None, 9).unwrap()[0].1, letter(event("shop.orders", 2, 10)));
     assert_eq!(kept(store)[0].1, quarantined("shop.orders", 3, 10));
     assert_eq!(store.replays(Some(sid())).unwrap(), [replay()]);

@@ -14,6 +14,7 @@ mod identity;
 mod key;
 pub mod known;
 mod lock;
+mod outages;
 mod quarantine;
 mod reader;
 mod replays;
@@ -36,6 +37,7 @@ use crate::model::quarantine::{Filter, Owed, Quarantined};
 use crate::model::record::{Origin, TopicPartition};
 use crate::model::replay::Replay;
 use crate::model::subscription::Subscription;
+use crate::model::time::Timestamp;
 use crate::model::weight::Weight;
 use crate::store::batch::Batch;
 use crate::store::engine::{Engine, Op, Tree};
@@ -291,6 +293,14 @@ impl Store {
         self.0.reader.dead_weights()
     }
 
+    /// Whose endpoint fails, and since when. Blocks.
+    ///
+    /// # Errors
+    /// A row cannot be read.
+    pub fn outages(&self) -> Result<Vec<(Sid, Timestamp)>, StoreError> {
+        outages::all(&*self.0.reader.engine)
+    }
+
     /// All subscriptions. Blocks.
     ///
     /// # Errors
@@ -401,7 +411,6 @@ mod tests {
     use crate::model::subscription::{
         Auth, Batching, Format, OnBlocked, Ordering, Retry, Signing, Start, State, Status, Tenant,
     };
-    use crate::model::time::Timestamp;
     use crate::store::memory::{Event, Flushes, Memory};
     use proptest::prelude::*;
     use std::path::Path;

@@ -9,6 +9,7 @@ use crate::deliver::target::Target;
 use crate::lane::gate::Gate;
 use crate::lane::signal::{AttemptId, Change, Disabling, Effect, Finished, Start, Turn, Write};
 use crate::lane::state::Lane;
+use crate::lane::vitals::Mark;
 use crate::metrics::Metrics;
 use crate::model::cursor::CursorMode;
 use crate::model::event::Emitted;
@@ -21,6 +22,7 @@ use crate::runtime::fault;
 use crate::runtime::random::Dice;
 use crate::store::Store;
 use crate::store::batch::Batch;
+use crate::subscriptions::inbox::Inbox;
 use crate::subscriptions::narrowed::Narrowed;
 use crate::subscriptions::news;
 use crate::subscriptions::readers::Readers;
@@ -57,9 +59,9 @@ pub struct Hands {
     pub metrics: Metrics,
     /// Who waits for a reader.
     pub readers: Readers<Cell>,
+    /// Subscriptions that their lanes want disabled: one that fails asks once an attempt until it is.
+    pub disabling: Inbox<(Sid, Disabling)>,
     dispatcher: OnceLock<Arc<dyn Dispatcher>>,
-    disabling: Mutex<Vec<(Sid, Disabling)>>,
-    disabling_more: Notify,
     stopped: AtomicBool,
     /// Ledger rows of all lanes.
     rows: AtomicUsize,
@@ -96,9 +98,8 @@ impl Hands {
             partitions,
             metrics,
             readers: Readers::default(),
+            disabling: Inbox::default(),
             dispatcher: OnceLock::new(),
-            disabling: Mutex::default(),
-            disabling_more: Notify::new(),
             stopped: AtomicBool::new(false),
             rows: AtomicUsize::new(0),
         }
@@ -120,17 +121,6 @@ impl Hands {
     /// No lane starts an attempt any more.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
-    }
-
-    /// Waits for subscriptions that their lanes want disabled. Cancel-safe.
-    pub async fn disabling(&self) -> Vec<(Sid, Disabling)> {
-        loop {
-            let disabling = std::mem::take(&mut *self.disabling.lock().unwrap_or_else(PoisonError::into_inner));
-            if !disabling.is_empty() {
-                return disabling;
-            }
-            self.disabling_more.notified().await;
-        }
     }
 }
 
@@ -296,10 +286,8 @@ impl Cell {
                     self.cut.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt);
                     self.cut_more.notify_waiters();
                 }
-                Effect::Disable(why) => {
-                    self.hands.disabling.lock().unwrap_or_else(PoisonError::into_inner).push((self.sid, why));
-                    self.hands.disabling_more.notify_one();
-                }
+                Effect::Disable(why) => self.hands.disabling.put([(self.sid, why)]),
+                Effect::Mark(mark) => self.mark(mark),
                 Effect::Read => self.hands.readers.call(self.sid, self),
                 Effect::Ended(place) => {
                     info!(subscription = %self.sid, topic = %place.at.topic, partition = place.at.partition, "a replay has ended here");
@@ -308,6 +296,19 @@ impl Cell {
             }
         }
         arm
+    }
+
+    /// Makes durable what is to be remembered of the endpoint. A store that fails stops the process anyway.
+    fn mark(&self, mark: Mark) {
+        let mut batch = Batch::new();
+        batch.outage(
+            self.sid,
+            match mark {
+                Mark::Failing(since) | Mark::Again(since) => Some(since),
+                Mark::Recovered(_) | Mark::Forgotten => None,
+            },
+        );
+        self.hands.store.submit(batch, |_| {});
     }
 
     /// INVARIANT (INV-3): durable, then the lane is told, then the tickets settle.

@@ -15,6 +15,7 @@ pub mod credentials;
 pub mod declared;
 pub mod error;
 pub mod health;
+pub mod inbox;
 pub mod narrowed;
 mod news;
 pub(crate) mod order;
