@@ -19,6 +19,7 @@ mod domains;
 mod flights;
 pub mod gate;
 mod join;
+mod latency;
 mod ledger;
 mod letters;
 mod offer;

@@ -227,6 +227,7 @@ impl Lane {
             self.disable(turn);
         }
         self.vitals.learn(health, now);
+        self.vitals.took(outcome, now.since(flight.started));
         if health == Health::Bad && self.vitals.is_lost(self.settings.disable_after, now) {
             turn.effects.push(Effect::Disable(Disabling::Failing));
         }

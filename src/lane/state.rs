@@ -197,10 +197,10 @@ impl Lane {
         self.ledger.oldest()
     }
 
-    /// Since when it has been failing without a success.
+    /// How its endpoint does.
     #[must_use]
-    pub fn failing_since(&self) -> Option<Timestamp> {
-        self.vitals.failing_since()
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// The breaker as operators read it: `closed`, `open`, or `probation` while the endpoint is tried carefully.

@@ -1,9 +1,11 @@
-//! How an endpoint does: since when it fails, and what of that the store is to remember, so that a restart neither
-//! forgets an outage nor begins to count it anew (SW-18).
+//! How an endpoint does: since when it fails, how fast it answers; and what of that the store is to remember, so that a
+//! restart neither forgets an outage nor begins to count it anew (SW-18).
 //!
 //! Takes what outcomes say and whether the breaker lets through, gives marks. Pure; it knows no row and no event.
 
 use crate::lane::breaker::{Health, Pass};
+use crate::lane::latency::Latency;
+use crate::model::outcome::{FailureCause, Outcome};
 use crate::model::time::Timestamp;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ const ENOUGH: u32 = 3;
 
 /// How the endpoint of one lane does.
 #[derive(Debug, Default)]
-pub(crate) struct Vitals {
+pub struct Vitals {
     /// Since when nothing was accepted and something failed.
     failing: Option<Timestamp>,
     /// Failures since the last success, in the life of this process.
@@ -25,6 +27,9 @@ pub(crate) struct Vitals {
     marked: Option<Timestamp>,
     /// When the last mark was taken away.
     recovered: Option<Timestamp>,
+    success: Option<Timestamp>,
+    failure: Option<Timestamp>,
+    latency: Latency,
 }
 
 /// What the store is to remember of an endpoint.
@@ -48,8 +53,33 @@ impl Vitals {
         (self.failing, self.marked) = (Some(since), Some(since));
     }
 
+    /// When it last accepted something, in the life of this process.
+    #[must_use]
+    pub fn last_success(&self) -> Option<Timestamp> {
+        self.success
+    }
+
+    /// When an attempt last failed, in the life of this process.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<Timestamp> {
+        self.failure
+    }
+
+    /// Failures since the last success, in the life of this process.
+    #[must_use]
+    pub fn consecutive_failures(&self) -> u32 {
+        self.consecutive
+    }
+
+    /// What `percent` of 100 of the last exchanges took no longer than.
+    #[must_use]
+    pub fn percentile(&self, percent: u32) -> Option<Duration> {
+        self.latency.percentile(percent)
+    }
+
     /// Since when it has been failing without a success.
-    pub(crate) fn failing_since(&self) -> Option<Timestamp> {
+    #[must_use]
+    pub fn failing_since(&self) -> Option<Timestamp> {
         self.failing
     }
 
@@ -62,12 +92,20 @@ impl Vitals {
     /// Takes what an outcome says.
     pub(crate) fn learn(&mut self, health: Health, now: Timestamp) {
         match health {
-            Health::Good => (self.failing, self.consecutive) = (None, 0),
+            Health::Good => (self.failing, self.consecutive, self.success) = (None, 0, Some(now)),
             Health::Bad => {
+                self.failure = Some(now);
                 self.failing.get_or_insert(now);
                 self.consecutive = self.consecutive.saturating_add(1);
             }
             Health::Unknown => {}
+        }
+    }
+
+    /// Takes how long an exchange took, if it came to an answer, or would have.
+    pub(crate) fn took(&mut self, outcome: &Outcome, took: Duration) {
+        if matches!(outcome, Outcome::Answered(_) | Outcome::Failed { cause: FailureCause::Timeout, .. }) {
+            self.latency.add(took);
         }
     }
 
@@ -96,9 +134,8 @@ impl Vitals {
 
     /// What was says nothing any more: it is tried again after a time in which nothing was.
     pub(crate) fn forget(&mut self) -> Option<Mark> {
-        let marked = self.marked.take();
-        *self = Self { recovered: self.recovered, ..Self::default() };
-        marked.map(|_| Mark::Forgotten)
+        (self.failing, self.consecutive) = (None, 0);
+        self.marked.take().map(|_| Mark::Forgotten)
     }
 }
 

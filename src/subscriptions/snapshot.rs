@@ -211,7 +211,7 @@ mod tests {
         let directory = started(folder.path());
         {
             let again = cell(&directory);
-            assert_eq!(again.act(|lane, _| lane.failing_since()), Some(begun));
+            assert_eq!(again.act(|lane, _| lane.vitals().failing_since()), Some(begun));
             owed(&again);
             let end = begun.after(HOUR * 24 * 5);
             for before in [2, 1] {
@@ -230,6 +230,6 @@ mod tests {
         }
         stopped(directory);
         let directory = started(folder.path());
-        assert_eq!(cell(&directory).act(|lane, _| lane.failing_since()), None, "it was well again");
+        assert_eq!(cell(&directory).act(|lane, _| lane.vitals().failing_since()), None, "it was well again");
     }
 }
