@@ -182,6 +182,7 @@ impl House {
         tasks.spawn(self.keep_time());
         tasks.spawn(look_schemas_up(desk, schemas, serving.clone()));
         tasks.spawn(self.disable_on_demand(serving.clone()));
+        tasks.spawn(self.announce(serving.clone()));
         tasks.spawn(self.reload(reloader));
         #[allow(clippy::disallowed_methods, reason = "`Running::join` is awaited by who started the daemon")]
         let join = tokio::spawn(self.live(loops, tasks, serving));
@@ -272,6 +273,23 @@ impl House {
         async move {
             reloader.run(shutdown).await;
             Ok(())
+        }
+    }
+
+    /// Tells operational events to those who ask for them.
+    fn announce(&self, serving: Shutdown) -> impl Future<Output = Result<(), DaemonError>> + Send + 'static {
+        let directory = Arc::clone(&self.directory);
+        async move {
+            loop {
+                let events = tokio::select! {
+                    biased;
+                    () = serving.stopped() => return Ok(()),
+                    events = directory.hands().outbox.next() => events,
+                };
+                if let Err(error) = directory.announce(&events).await {
+                    warn!(events = events.len(), %error, "operational events are told at the next start");
+                }
+            }
         }
     }
 

@@ -37,9 +37,7 @@ pub struct Vitals {
 pub enum Mark {
     /// It fails, since then.
     Failing(Timestamp),
-    /// The outage that is marked had an end meanwhile, and goes on since then.
-    Again(Timestamp),
-    /// It is well again; the outage had begun then.
+    /// It accepts again; the outage had begun then.
     Recovered(Timestamp),
     /// Whatever was is forgotten: it begins anew.
     Forgotten,
@@ -120,11 +118,7 @@ impl Vitals {
                     Mark::Failing(since)
                 })
             }
-            (Health::Bad, Some(marked), Some(since)) if since != marked && pass == Pass::None => {
-                self.marked = Some(since);
-                Some(Mark::Again(since))
-            }
-            (Health::Good, Some(since), _) if pass == Pass::All => {
+            (Health::Good, Some(since), _) => {
                 (self.marked, self.recovered) = (None, Some(now));
                 Some(Mark::Recovered(since))
             }
@@ -154,29 +148,18 @@ mod tests {
 
     const BAD: (Health, Pass) = (Health::Bad, Pass::All);
     const OPEN: (Health, Pass) = (Health::Bad, Pass::None);
-    const CAREFUL: (Health, Pass) = (Health::Good, Pass::Few(1));
-    const WELL: (Health, Pass) = (Health::Good, Pass::All);
+    const WELL: (Health, Pass) = (Health::Good, Pass::Few(1));
 
     #[test]
-    fn an_outage_is_marked_when_the_breaker_opens_or_after_a_minute_and_until_the_breaker_is_closed() {
+    fn an_outage_is_marked_when_the_breaker_opens_or_after_a_minute_and_until_something_is_accepted() {
         let mut vitals = Vitals::default();
         assert_eq!((see(&mut vitals, BAD, 0), see(&mut vitals, OPEN, 5)), (None, Some(Mark::Failing(at(0)))));
-        assert_eq!((see(&mut vitals, OPEN, 6), see(&mut vitals, CAREFUL, 7)), (None, None));
-        assert_eq!(see(&mut vitals, WELL, 8), Some(Mark::Recovered(at(0))));
+        assert_eq!((see(&mut vitals, OPEN, 6), see(&mut vitals, WELL, 7)), (None, Some(Mark::Recovered(at(0)))));
+        assert_eq!((see(&mut vitals, WELL, 8), vitals.failing_since()), (None, None));
 
         let mut rare = Vitals::default();
         assert_eq!((see(&mut rare, BAD, 0), see(&mut rare, BAD, 59)), (None, None));
         assert_eq!((see(&mut rare, BAD, 60), see(&mut rare, BAD, 61)), (Some(Mark::Failing(at(0))), None));
-    }
-
-    #[test]
-    fn an_outage_that_goes_on_after_a_success_counts_from_there_and_is_no_other() {
-        let mut vitals = Vitals::default();
-        see(&mut vitals, OPEN, 0);
-        see(&mut vitals, CAREFUL, 100);
-        assert_eq!(see(&mut vitals, OPEN, 101), Some(Mark::Again(at(101))));
-        assert_eq!((see(&mut vitals, OPEN, 102), vitals.failing_since()), (None, Some(at(101))));
-        assert_eq!(see(&mut vitals, WELL, 103), Some(Mark::Recovered(at(101))));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the way of an event.
-pub const ALL: [&Definition; 38] = [
+pub const ALL: [&Definition; 39] = [
     &RECORDS_CONSUMED,
     &RECORDS_MAPPED,
     &RECORDS_UNMATCHED,
@@ -55,6 +55,7 @@ pub const ALL: [&Definition; 38] = [
     &CATCH_UP_LAG,
     &RETRIES,
     &BREAKER_TRANSITIONS,
+    &OPERATIONAL_EVENTS,
     &DEAD_LETTERS,
     &DEAD_LETTER_ROWS,
     &DEAD_LETTER_BYTES,
@@ -150,6 +151,11 @@ pub(crate) const CATCH_UP_LAG: Definition = gauge(
 );
 pub(crate) const BREAKER_TRANSITIONS: Definition =
     counter("hookline_breaker_transitions_total", &["to"], "Breakers that went over to this state");
+pub(crate) const OPERATIONAL_EVENTS: Definition = counter(
+    "hookline_operational_events_total",
+    &["outcome"],
+    "Operational events, once for each subscription that gets them: owed, or dropped because there was no room",
+);
 pub(crate) const DEAD_LETTERS: Definition =
     counter("hookline_dead_letters_total", &["reason"], "Deliveries that were given up");
 pub(crate) const BACKPRESSURE: Definition = counter(

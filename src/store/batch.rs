@@ -8,6 +8,7 @@ use crate::model::dead_letter::{DeadLetter, DeadRange};
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::IntegrationEvent;
 use crate::model::id::Sid;
+use crate::model::operational::Operational;
 use crate::model::quarantine::Quarantined;
 use crate::model::record::TopicPartition;
 use crate::model::replay::Replay;
@@ -18,6 +19,7 @@ use crate::store::engine::{Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::key::{self, COMMIT, DEAD, DEAD_BODY, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY};
 use crate::store::outages;
+use crate::store::outbox;
 use crate::store::quarantine::{QuarantineForm, RecordForm};
 use crate::store::replays;
 use crate::store::row::{self, CommitForm, CursorForm, DeadForm, EventForm, HeadForm, RangeForm};
@@ -141,6 +143,16 @@ impl Batch {
     /// The endpoint of `sid` fails since then; `None`: it does not any more.
     pub fn outage(&mut self, sid: Sid, since: Option<Timestamp>) {
         self.raw(Tree::State, outages::write(sid, since));
+    }
+
+    /// An operational event waits until it is owed.
+    pub fn operational(&mut self, event: &Operational) {
+        self.raw(Tree::State, outbox::put(event));
+    }
+
+    /// An operational event is owed to whoever asked for it, and waits no more.
+    pub fn drop_operational(&mut self, event: &Operational) {
+        self.raw(Tree::State, outbox::delete(event));
     }
 
     /// What a replay was asked for.

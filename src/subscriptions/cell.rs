@@ -9,7 +9,6 @@ use crate::deliver::target::Target;
 use crate::lane::gate::Gate;
 use crate::lane::signal::{AttemptId, Change, Disabling, Effect, Finished, Start, Turn, Write};
 use crate::lane::state::Lane;
-use crate::lane::vitals::Mark;
 use crate::metrics::Metrics;
 use crate::model::cursor::CursorMode;
 use crate::model::event::Emitted;
@@ -25,6 +24,7 @@ use crate::store::batch::Batch;
 use crate::subscriptions::inbox::Inbox;
 use crate::subscriptions::narrowed::Narrowed;
 use crate::subscriptions::news;
+use crate::subscriptions::outbox::Outbox;
 use crate::subscriptions::readers::Readers;
 use arc_swap::ArcSwap;
 use std::collections::HashSet;
@@ -61,6 +61,8 @@ pub struct Hands {
     pub readers: Readers<Cell>,
     /// Subscriptions that their lanes want disabled: one that fails asks once an attempt until it is.
     pub disabling: Inbox<(Sid, Disabling)>,
+    /// What is to be told to those who ask for it.
+    pub outbox: Arc<Outbox>,
     dispatcher: OnceLock<Arc<dyn Dispatcher>>,
     stopped: AtomicBool,
     /// Ledger rows of all lanes.
@@ -94,6 +96,7 @@ impl Hands {
     #[must_use]
     pub fn new(store: Store, partitions: Arc<Partitions>, metrics: Metrics) -> Self {
         Self {
+            outbox: Arc::new(Outbox::new(metrics.clone())),
             store,
             partitions,
             metrics,
@@ -287,33 +290,24 @@ impl Cell {
                     self.cut_more.notify_waiters();
                 }
                 Effect::Disable(why) => self.hands.disabling.put([(self.sid, why)]),
-                Effect::Mark(mark) => self.mark(mark),
+                Effect::Mark(mark) => self.hands.outbox.mark(&self.hands.store, (self.sid, mark)),
                 Effect::Read => self.hands.readers.call(self.sid, self),
                 Effect::Ended(place) => {
                     info!(subscription = %self.sid, topic = %place.at.topic, partition = place.at.partition, "a replay has ended here");
                 }
-                Effect::News(news) => news::tell(self.sid, news, &self.hands.metrics),
+                Effect::News(news) => {
+                    news::tell(self.sid, news, &self.hands.metrics);
+                    self.hands.outbox.tell(&self.hands.store, (self.sid, news));
+                }
             }
         }
         arm
     }
 
-    /// Makes durable what is to be remembered of the endpoint. A store that fails stops the process anyway.
-    fn mark(&self, mark: Mark) {
-        let mut batch = Batch::new();
-        batch.outage(
-            self.sid,
-            match mark {
-                Mark::Failing(since) | Mark::Again(since) => Some(since),
-                Mark::Recovered(_) | Mark::Forgotten => None,
-            },
-        );
-        self.hands.store.submit(batch, |_| {});
-    }
-
     /// INVARIANT (INV-3): durable, then the lane is told, then the tickets settle.
     fn write(self: &Arc<Self>, lane: &mut Lane, mut write: Write) {
-        let batch = self.batch(lane, &write);
+        let mut batch = self.batch(lane, &write);
+        let told = self.hands.outbox.add((self.sid, &write), &mut batch);
         let settles = std::mem::take(&mut write.settles);
         let cell = Arc::clone(self);
         self.hands.store.submit(batch, move |result| match result {
@@ -321,6 +315,7 @@ impl Cell {
                 cell.flushed(&write);
                 fault::point("flushed.settles");
                 settles.iter().for_each(|ticket| cell.hands.partitions.settle(ticket));
+                cell.hands.outbox.written(told);
             }
             // Nothing settles, so nothing is committed; the store stays failed and the daemon stops.
             Err(error) => error!(subscription = %cell.sid, %error, "a delivery could not be made durable"),

@@ -1,8 +1,13 @@
-//! What operators hear of a lane: lines in the log, and counts.
+//! What operators hear of a subscription: lines in the log, counts, and the stories of operational events.
 
-use crate::lane::signal::News;
+use crate::lane::signal::{Disabling, News};
+use crate::lane::vitals::Mark;
 use crate::metrics::Metrics;
+use crate::model::dead_letter::DeadRange;
 use crate::model::id::Sid;
+use crate::model::operational::Happening;
+use crate::model::subscription::{State, Status};
+use serde_json::{Map, Value, json};
 use tracing::{info, warn};
 
 /// Tells the news of this subscription's lane.
@@ -30,4 +35,64 @@ pub(crate) fn tell(subscription: Sid, news: News, metrics: &Metrics) {
             return;
         }
     });
+}
+
+/// What happened, and what else is to be said of it.
+pub(crate) type Story = (Happening, Map<String, Value>);
+
+/// The story of what a lane tells, if it is one.
+pub(crate) fn story(news: News) -> Option<Story> {
+    let (what, full) = match news {
+        News::LedgerFull => (Happening::Blocked, "ledger"),
+        News::LedgersFull => (Happening::Blocked, "ledgers"),
+        News::DeadLettersFull => (Happening::Blocked, "dead_letters"),
+        News::LedgerFree => (Happening::Unblocked, "ledger"),
+        News::DeadLettersFree => (Happening::Unblocked, "dead_letters"),
+        // Each probe that fails opens the breaker anew: outages are told by their marks.
+        News::Failing | News::Trying | News::Recovered => return None,
+    };
+    Some((what, detail([("full", json!(full))])))
+}
+
+/// The story of an outage.
+pub(crate) fn outage(mark: Mark) -> Option<Story> {
+    let (what, since) = match mark {
+        Mark::Failing(since) => (Happening::Failing, since),
+        Mark::Recovered(since) => (Happening::Recovered, since),
+        Mark::Forgotten => return None,
+    };
+    Some((what, detail([("failing_since", json!(since.to_string()))])))
+}
+
+/// The story of another status.
+pub(crate) fn turned(old: &Status, new: &Status) -> Option<Story> {
+    if old.state == new.state {
+        return None;
+    }
+    let what = match new.state {
+        State::Active => Happening::Resumed,
+        State::Paused => Happening::Paused,
+        State::Disabled => Happening::Disabled,
+    };
+    Some((what, detail([("was", json!(old.state.as_str())), ("reason", json!(new.reason))])))
+}
+
+/// The story of records that are lost.
+pub(crate) fn lost(range: &DeadRange) -> Story {
+    let DeadRange { at, stream, from, to, .. } = range;
+    let place = [("topic", json!(&*at.topic)), ("partition", json!(at.partition))];
+    let what = [("from", json!(from)), ("to", json!(to)), ("replay", json!(*stream != 0))];
+    (Happening::Lost, detail(place.into_iter().chain(what)))
+}
+
+/// Why a subscription is disabled, for people.
+pub(crate) fn reason(why: Disabling) -> &'static str {
+    match why {
+        Disabling::Gone => "the endpoint answered 410 Gone",
+        Disabling::Failing => "the endpoint failed for as long as delivery.disable_after",
+    }
+}
+
+fn detail<'a>(of: impl IntoIterator<Item = (&'a str, Value)>) -> Map<String, Value> {
+    of.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

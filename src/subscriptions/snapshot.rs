@@ -4,9 +4,10 @@ use crate::lane::settings::DeliverySettings;
 use crate::lane::signal::Turn;
 use crate::lane::state::Lane;
 use crate::matching::index::Index;
-use crate::model::event::Emitted;
+use crate::model::event::{Emitted, IntegrationEvent};
 use crate::model::id::Sid;
-use crate::model::subscription::{State, Subscription};
+use crate::model::operational;
+use crate::model::subscription::{State, Subscription, Tenant};
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::subscriptions::cell::{Cell, Hands};
@@ -87,6 +88,13 @@ impl Snapshot {
         groups.into_iter().map(|(_, group)| group).collect()
     }
 
+    /// The lanes of operators (tenant `*`) who ask for this event.
+    pub(crate) fn operators(&self, event: &IntegrationEvent) -> Vec<Arc<Cell>> {
+        let entries = self.index.matches(event).into_iter().map(|position| &self.indexed[position]);
+        let operators = entries.filter(|entry| entry.subscription.tenant == Tenant::All);
+        operators.map(|entry| Arc::clone(&entry.cell)).collect()
+    }
+
     /// The subscription with this id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Arc<Entry>> {
@@ -122,8 +130,8 @@ pub(crate) fn stand(lane: &mut Lane, state: State, turn: &mut Turn<'_>) {
     }
 }
 
-/// Lanes learn at a start what the store holds of them beside partitions: how much is dead, since when they
-/// fail, what replays mean.
+/// Lanes learn at a start what the store holds of them beside Kafka's partitions: how much is dead, since when they
+/// fail, what replays mean, which operational events they are owed.
 pub(crate) fn recall(store: &Store, cells: HashMap<Sid, &Arc<Cell>>) -> Result<(), StoreError> {
     for (sid, letters) in store.dead_weights()? {
         if let Some(cell) = cells.get(&sid) {
@@ -133,6 +141,15 @@ pub(crate) fn recall(store: &Store, cells: HashMap<Sid, &Arc<Cell>>) -> Result<(
     for (sid, since) in store.outages()? {
         if let Some(cell) = cells.get(&sid) {
             cell.act(|lane, _| lane.failing_found(since));
+        }
+    }
+    let (at, mut owed) = (operational::place(), HashMap::<Sid, Vec<_>>::new());
+    for (key, head) in store.ledger_heads_of(&at)? {
+        owed.entry(key.sid).or_default().push((key, head));
+    }
+    for (sid, rows) in owed {
+        if let Some(cell) = cells.get(&sid) {
+            cell.act(|lane, turn| lane.owe(&at, rows, turn));
         }
     }
     for replay in store.replays(None)? {
@@ -150,6 +167,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::model::delivery::{LedgerHead, LedgerKey};
     use crate::model::id::EventId;
+    use crate::model::operational::Happening;
     use crate::model::outcome::{Answer, Outcome, RetryAfter};
     use crate::model::record::TopicPartition;
     use crate::model::time::Timestamp;
@@ -231,5 +249,7 @@ mod tests {
         stopped(directory);
         let directory = started(folder.path());
         assert_eq!(cell(&directory).act(|lane, _| lane.vitals().failing_since()), None, "it was well again");
+        let told = directory.hands().store.outbox().unwrap().into_iter().map(|event| event.what).collect::<Vec<_>>();
+        assert_eq!(told, [Happening::Failing, Happening::Recovered], "each once, whatever restarts there were");
     }
 }

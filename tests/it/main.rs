@@ -18,6 +18,7 @@ mod isolation;
 mod language;
 mod main_job;
 mod no_loss;
+mod operators;
 mod outages;
 mod registry;
 mod reload;
