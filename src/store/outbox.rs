@@ -55,3 +55,28 @@ pub(crate) fn all(engine: &dyn Engine) -> Result<Vec<Operational>, StoreError> {
     })?;
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::store::memory::Memory;
+    use crate::store::tests::{operational, over, subscription};
+
+    #[tokio::test]
+    async fn whatever_instant_kills_no_status_is_there_without_the_event_that_tells_of_it() {
+        let (engine, mut kept) = (Memory::default(), 0);
+        let store = over(&engine);
+        let one = subscription();
+        store.amend_subscriptions(std::iter::once((&one, &[][..])), &[], &[operational()]).await.unwrap();
+        store.close().unwrap();
+        let history = engine.history();
+        for many in 0..=history.len() {
+            for left in Memory::after_kill(&history[..many]) {
+                let store = over(&left);
+                let there = !store.subscriptions().unwrap().is_empty();
+                assert!(!there || store.outbox().unwrap() == [operational()], "after {many} events");
+                kept += usize::from(there);
+            }
+        }
+        assert!(kept > 0);
+    }
+}

@@ -1,8 +1,8 @@
 //! Operational events on their way from what happens to those who ask for them.
 //!
-//! One is durable together with what it tells of, in one batch; then it waits here until [`crate::subscriptions::announce`]
-//! makes it owed. What waits is bounded: beyond, an event is dropped and counted, for what it tells of can be read at any
-//! time.
+//! One is durable together with what it tells of, in one batch; then it waits here until
+//! [`crate::subscriptions::Directory::announce`] makes it owed. What waits is bounded: beyond, an event is dropped and counted,
+//! for what it tells of can be read at any time.
 
 use crate::lane::signal::{Change, News, Write};
 use crate::lane::vitals::Mark;
@@ -41,7 +41,7 @@ impl Outbox {
         Self { durable: Inbox::default(), last: AtomicI64::new(0), waiting: AtomicUsize::new(0), metrics }
     }
 
-    /// Waits for events that are durable; call [`Outbox::announced`] when they are owed. Cancel-safe.
+    /// Waits for events that are durable, to be announced. Cancel-safe.
     pub async fn next(&self) -> Vec<Operational> {
         self.durable.take().await
     }
