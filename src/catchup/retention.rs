@@ -10,7 +10,8 @@ use crate::kafka::range::Read;
 use crate::model::cursor::{CursorMode, CursorRow};
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
-use std::collections::HashMap;
+use crate::runtime::status::Beginning;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 use tracing::debug;
 
@@ -49,13 +50,16 @@ impl Retention {
         self.next = Instant::now() + EVERY;
         let mut lasts = lasts(&parts.cursors()).into_iter().collect::<Vec<_>>();
         lasts.sort_by_key(|(_, last)| last.near);
-        let mut least = None;
+        let (mut least, mut beginnings) = (None, BTreeMap::new());
         for (at, last) in lasts.into_iter().take(PARTITIONS) {
             if parts.shutdown.stopping() {
                 break;
             }
-            match headroom_of(reader, &at, last) {
-                Ok(headroom) => least = [least, headroom].into_iter().flatten().min(),
+            match beginning_of(reader, &at, last) {
+                Ok(beginning) => {
+                    least = [least, beginning.headroom((last.offset, last.near))].into_iter().flatten().min();
+                    beginnings.insert(at, beginning);
+                }
                 Err(error) => {
                     debug!(topic = %at.topic, partition = at.partition, %error, "what retention left is not known");
                     break; // the others would wait as long
@@ -63,7 +67,7 @@ impl Retention {
             }
         }
         reader.rest();
-        parts.board.update(|report| report.cursor_headroom = least);
+        parts.board.update(|report| (report.cursor_headroom, report.beginnings) = (least, beginnings));
     }
 }
 
@@ -79,26 +83,23 @@ fn lasts(cursors: &[(TopicPartition, CursorRow)]) -> HashMap<TopicPartition, Las
     lasts
 }
 
-fn headroom_of(reader: &mut Reader, at: &TopicPartition, last: Last) -> Result<Option<Duration>, GroupError> {
+/// How the log begins; its first record is read only for a cursor that stands behind it.
+fn beginning_of(reader: &mut Reader, at: &TopicPartition, last: Last) -> Result<Beginning, GroupError> {
     let low = reader.held(at)?.low;
+    let unread = Beginning { low, first: None };
     if last.offset <= low {
-        return Ok(Some(Duration::ZERO));
+        return Ok(unread);
     }
     reader.begin_anew(at, low, low)?;
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         match reader.next(PATIENCE / 4) {
-            Read::Record(record) => return Ok(headroom(last, record.origin.timestamp)),
+            Read::Record(record) => return Ok(Beginning { low, first: Some(record.origin.timestamp) }),
             Read::Nothing => {}
             Read::End(_) | Read::OutOfRange | Read::Trouble(_) => break,
         }
     }
-    Ok(None)
-}
-
-/// The time between the first record of the log and a cursor.
-fn headroom(last: Last, first: Timestamp) -> Option<Duration> {
-    last.near.map(|near| near.since(first))
+    Ok(unread)
 }
 
 #[cfg(test)]
@@ -126,9 +127,6 @@ mod tests {
         let lasts = lasts(&cursors);
         assert_eq!(lasts.len(), 2);
         assert_eq!(lasts[&at(0)], Last { near: Some(Timestamp::from_millis(500)), offset: 5 });
-        assert_eq!(headroom(lasts[&at(0)], Timestamp::from_millis(200)), Some(Duration::from_millis(300)));
-        assert_eq!(headroom(lasts[&at(0)], Timestamp::from_millis(600)), Some(Duration::ZERO));
-        assert_eq!(headroom(lasts[&at(1)], Timestamp::from_millis(200)), None, "not known");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,9 +135,11 @@ mod tests {
         world.write(3).await;
         let mut reader = Reader::new(world.kafka.clone());
         let near = Some(clock::now().after(Duration::from_secs(3_600)));
-        let headroom = headroom_of(&mut reader, &first(), Last { near, offset: 2 }).unwrap().unwrap();
+        let beginning = beginning_of(&mut reader, &first(), Last { near, offset: 2 }).unwrap();
+        let headroom = beginning.headroom((2, near)).unwrap();
         assert!((3_600..3_660).contains(&headroom.as_secs()), "{headroom:?}");
-        let at_the_end = headroom_of(&mut reader, &first(), Last { near, offset: 0 }).unwrap();
-        assert_eq!(at_the_end, Some(Duration::ZERO), "the next record that goes is one it wants");
+        assert_eq!(beginning.headroom((2, None)), None, "not known");
+        let at_the_end = beginning_of(&mut reader, &first(), Last { near, offset: 0 }).unwrap();
+        assert_eq!(at_the_end.headroom((0, near)), Some(Duration::ZERO), "the next record that goes is one it wants");
     }
 }

@@ -18,7 +18,7 @@ pub(crate) fn affected(directory: &Directory, old: &Pipeline, new: &Pipeline) ->
     let snapshot = directory.snapshot();
     let waiting = snapshot.iter().map(|entry| {
         let health = Health::of(entry.subscription.status.state, &entry.cell);
-        let topics = health.cursors.into_iter().map(|(at, _)| at.topic).collect::<Vec<_>>();
+        let topics = health.cursors.into_iter().map(|behind| behind.at.topic).collect::<Vec<_>>();
         (Arc::clone(&entry.subscription), topics)
     });
     let waiting = waiting.filter(|(_, topics)| !topics.is_empty()).collect::<Vec<_>>();

@@ -218,6 +218,7 @@ impl House {
         tasks.spawn(self.keep_time());
         tasks.spawn(look_schemas_up(desk, schemas, serving.clone()));
         tasks.spawn(self.disable_on_demand(serving.clone()));
+        tasks.spawn(self.announce(serving.clone()));
         tasks.spawn(self.reload(reloader));
         if let Some(exporter) = self.exporter.take() {
             tasks.spawn(export(exporter, serving.clone()));
@@ -314,6 +315,23 @@ impl House {
         }
     }
 
+    /// Tells operational events to those who ask for them.
+    fn announce(&self, serving: Shutdown) -> impl Future<Output = Result<(), DaemonError>> + Send + 'static {
+        let directory = Arc::clone(&self.directory);
+        async move {
+            loop {
+                let events = tokio::select! {
+                    biased;
+                    () = serving.stopped() => return Ok(()),
+                    events = directory.hands().outbox.next() => events,
+                };
+                if let Err(error) = directory.announce(&events).await {
+                    warn!(events = events.len(), %error, "operational events are told at the next start");
+                }
+            }
+        }
+    }
+
     /// Disables, durably, subscriptions whose lanes want it.
     fn disable_on_demand(&self, serving: Shutdown) -> impl Future<Output = Result<(), DaemonError>> + Send + 'static {
         let directory = Arc::clone(&self.directory);
@@ -322,7 +340,7 @@ impl House {
                 let disabling = tokio::select! {
                     biased;
                     () = serving.stopped() => return Ok(()),
-                    disabling = directory.hands().disabling() => disabling,
+                    disabling = directory.hands().disabling.take() => disabling,
                 };
                 for (sid, why) in disabling {
                     warn!(subscription = %sid, ?why, "disabling it");

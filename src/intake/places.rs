@@ -8,6 +8,7 @@ use crate::kafka::group::{Group, GroupError};
 use crate::kafka::owner::{Place, Placed};
 use crate::model::cursor::CursorRow;
 use crate::model::jump::{Jump, JumpReason};
+use crate::model::operational;
 use crate::model::record::TopicPartition;
 use crate::pipeline::Pipeline;
 use crate::runtime::clock;
@@ -197,7 +198,9 @@ impl Places {
     pub(crate) fn owe(&self, group: &Group, pipeline: &Pipeline) -> Result<(), String> {
         let directory = &self.keeper.directory;
         let owing = directory.hands().store.known().owing().map_err(|error| error.to_string())?;
-        let closed = owing.into_iter().filter(|at| !self.keeper.partitions.is_open(at)).collect::<Vec<_>>();
+        let is_kafkas = |at: &TopicPartition| *at.topic != *operational::TOPIC; // the others are tried from the start on
+        let closed = owing.into_iter().filter(|at| is_kafkas(at) && !self.keeper.partitions.is_open(at));
+        let closed = closed.collect::<Vec<_>>();
         let is_read = |at: &&TopicPartition| pipeline.reads(&at.topic);
         let (read, forsaken): (Vec<_>, Vec<_>) = closed.iter().partition(is_read);
         let names = read.iter().map(|at| &*at.topic).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();

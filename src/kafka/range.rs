@@ -58,6 +58,8 @@ impl Range {
         let mut config = properties::consumer(settings, Reset::Error);
         // What waits here is beside the budget of live records; little is enough, for a scan never waits.
         config.set("enable.partition.eof", "true").set("queued.max.messages.kbytes", "4096");
+        // A broker tells the end of the log by an answer without records, which it holds back for so long.
+        config.set("fetch.wait.max.ms", "100");
         config.remove("group.instance.id");
         config.remove("client.rack"); // a follower may end before what intake has read already
         config.set_log_level(RDKafkaLogLevel::Error);

@@ -19,6 +19,7 @@ mod domains;
 mod flights;
 pub mod gate;
 mod join;
+mod latency;
 mod ledger;
 mod letters;
 mod offer;
@@ -37,6 +38,7 @@ mod slots;
 mod start;
 pub mod state;
 pub mod verdict;
+pub mod vitals;
 mod window;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::lane::signal::{Effect, PlaceKey, Turn};
 use crate::lane::state::Lane;
 use crate::model::cursor::BehindReason;
 use crate::model::subscription::Ordering;
+use crate::model::time::Timestamp;
 use crate::model::weight::Weight;
 
 // === impl Lane ===
@@ -32,10 +33,18 @@ impl Lane {
 
     /// Attempts may start again.
     pub fn resume(&mut self, turn: &mut Turn<'_>) {
+        if [Shut::Paused, Shut::Disabled, Shut::Unverified].into_iter().any(|why| self.reasons.has(why)) {
+            turn.effects.extend(self.vitals.forget().map(Effect::Mark));
+        }
         self.reasons.remove(Shut::Paused);
         self.reasons.remove(Shut::Disabled);
         self.reasons.remove(Shut::Unverified);
         self.after(turn);
+    }
+
+    /// Its endpoint was failing since then when the process was stopped.
+    pub fn failing_found(&mut self, since: Timestamp) {
+        self.vitals.found(since);
     }
 
     /// The store holds these dead letters of it, from before.

@@ -226,14 +226,10 @@ impl Lane {
             turn.effects.push(Effect::Disable(Disabling::Gone));
             self.disable(turn);
         }
-        match (health, self.failing) {
-            (Health::Good, _) => self.failing = None,
-            (Health::Bad, None) => self.failing = Some(now),
-            (Health::Bad, Some(since)) if self.settings.disable_after.is_some_and(|most| now.since(since) >= most) => {
-                self.failing = Some(now);
-                turn.effects.push(Effect::Disable(Disabling::Failing));
-            }
-            _ => {}
+        self.vitals.learn(health, now);
+        self.vitals.took(outcome, now.since(flight.started));
+        if health == Health::Bad && self.vitals.is_lost(self.settings.disable_after, now) {
+            turn.effects.push(Effect::Disable(Disabling::Failing));
         }
         let Flight { era, started, .. } = *flight;
         let seen = Seen { health, era, started, most: self.slots.limit() };
@@ -242,6 +238,8 @@ impl Lane {
         }
         let moved = self.breaker.outcome(seen, now);
         self.breaker_moved(moved, turn);
+        let mark = self.vitals.mark((health, self.breaker.pass()), now);
+        turn.effects.extend(mark.map(Effect::Mark));
     }
 
     /// An attempt ended without an outcome: if it was a probe, another one may go.

@@ -1,5 +1,6 @@
 //! The lane's alphabet: what it is told, what it answers, and what it wants done.
 
+use crate::lane::vitals::Mark;
 use crate::model::cursor::{CursorKey, CursorRow};
 use crate::model::dead_letter::{DeadLetter, DeadRange, DeadReason};
 use crate::model::delivery::{LedgerHead, LedgerKey, Ticket};
@@ -53,6 +54,8 @@ pub enum Effect {
     Cut(AttemptId),
     /// Disable the subscription, durably.
     Disable(Disabling),
+    /// Remember this of the endpoint, durably.
+    Mark(Mark),
     /// A place waits for a reader: see [`crate::lane::state::Lane::riders`].
     Read,
     /// This replay is over on this partition: all is read, and no row of it is left.

@@ -17,6 +17,7 @@ use crate::lane::rate::Rate;
 use crate::lane::settings::DeliverySettings;
 use crate::lane::signal::PlaceKey;
 use crate::lane::slots::Slots;
+use crate::lane::vitals::Vitals;
 use crate::model::cursor::CursorRow;
 use crate::model::delivery::{LedgerKey, Ticket};
 use crate::model::id::Sid;
@@ -50,8 +51,8 @@ pub struct Lane {
     pub(crate) called: bool,
     /// When cursors were moved last.
     pub(crate) beat: Timestamp,
-    /// Since when nothing was accepted and something failed.
-    pub(crate) failing: Option<Timestamp>,
+    /// How its endpoint does.
+    pub(crate) vitals: Vitals,
     /// Settings with other rules of order, until nothing is out.
     pub(crate) changing: Option<DeliverySettings>,
     /// Starts so far: who comes first takes turns.
@@ -83,7 +84,7 @@ impl Lane {
             patience: Patience::new(),
             called: false,
             beat: Timestamp::default(),
-            failing: None,
+            vitals: Vitals::default(),
             changing: None,
             starts: 0,
             regressions: 0,
@@ -196,10 +197,10 @@ impl Lane {
         self.ledger.oldest()
     }
 
-    /// Since when it has been failing without a success.
+    /// How its endpoint does.
     #[must_use]
-    pub fn failing_since(&self) -> Option<Timestamp> {
-        self.failing
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// The breaker as operators read it: `closed`, `open`, or `probation` while the endpoint is tried carefully.

@@ -33,6 +33,7 @@ struct Inner {
     in_flight: IntGauge,
     retries: IntCounter,
     breakers: [IntCounter; BREAKERS.len()],
+    operational: [IntCounter; 2],
     dead_letters: [IntCounter; DeadReason::ALL.len()],
     backpressure: [Counter; PAUSES.len()],
     store_flush: Histogram,
@@ -61,6 +62,15 @@ pub enum Validity {
     Valid,
     /// It does not.
     Invalid,
+}
+
+/// What became of an operational event for one who asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It is a delivery now.
+    Owed,
+    /// There was no room for it.
+    Dropped,
 }
 
 /// The series of one topic.
@@ -154,6 +164,7 @@ impl Metrics {
             in_flight: book.level(&table::IN_FLIGHT_ATTEMPTS),
             retries: book.counter(&table::RETRIES),
             breakers: book.closed(&table::BREAKER_TRANSITIONS, BREAKERS),
+            operational: book.closed(&table::OPERATIONAL_EVENTS, ["owed", "dropped"]),
             dead_letters: book.closed(&table::DEAD_LETTERS, DeadReason::ALL.map(DeadReason::as_str)),
             backpressure: book.seconds(&table::BACKPRESSURE, PAUSES),
             store_flush: book.histogram(&table::STORE_FLUSH, &FLUSH),
@@ -226,6 +237,11 @@ impl Metrics {
         if let Some(place) = BREAKERS.iter().position(|other| *other == to) {
             self.0.breakers[place].inc();
         }
+    }
+
+    /// An operational event was owed to somebody, or was not.
+    pub fn operational(&self, told: Told) {
+        self.0.operational[told as usize].inc();
     }
 
     /// An attempt begins that is not the delivery's first.

@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 /// All of them, in the order of the way of an event.
-pub const ALL: [&Definition; 49] = [
+pub const ALL: [&Definition; 50] = [
     &RECORDS_CONSUMED,
     &RECORDS_MAPPED,
     &RECORDS_UNMATCHED,
@@ -57,6 +57,7 @@ pub const ALL: [&Definition; 49] = [
     &LOST_RECORDS,
     &RETRIES,
     &BREAKER_TRANSITIONS,
+    &OPERATIONAL_EVENTS,
     &DEAD_LETTERS,
     &DEAD_LETTER_ROWS,
     &DEAD_LETTER_BYTES,
@@ -168,6 +169,11 @@ pub(crate) const LOST_RECORDS: Definition = counter(
 );
 pub(crate) const BREAKER_TRANSITIONS: Definition =
     counter("hookline_breaker_transitions_total", &["to"], "Breakers that went over to this state");
+pub(crate) const OPERATIONAL_EVENTS: Definition = counter(
+    "hookline_operational_events_total",
+    &["outcome"],
+    "Operational events, once for each subscription that gets them: owed, or dropped because there was no room",
+);
 pub(crate) const DEAD_LETTERS: Definition =
     counter("hookline_dead_letters_total", &["reason"], "Deliveries that were given up");
 pub(crate) const BACKPRESSURE: Definition = counter(

@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod event;
 pub mod id;
 pub mod jump;
+pub mod operational;
 pub mod outcome;
 pub mod problem;
 pub mod quarantine;

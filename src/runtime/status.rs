@@ -37,8 +37,19 @@ pub struct Report {
     pub backpressure: Option<&'static str>,
     /// About how long until retention reaches a cursor; `None` when that is not known, or there is none.
     pub cursor_headroom: Option<Duration>,
+    /// How the logs begin of those partitions on which somebody stands furthest back, when last looked at.
+    pub beginnings: BTreeMap<TopicPartition, Beginning>,
     /// The partitions that are assigned.
     pub partitions: BTreeMap<TopicPartition, PartitionReport>,
+}
+
+/// How the log of a partition begins: retention has taken what was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// The first offset that is there.
+    pub low: i64,
+    /// When its first record was written; `None`: that was not read.
+    pub first: Option<Timestamp>,
 }
 
 /// A try to load another configuration.
@@ -120,6 +131,19 @@ impl Board {
 
     fn lock(&self) -> MutexGuard<'_, Report> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Beginning ===
+
+impl Beginning {
+    /// About how long until retention takes what stands at `offset`, which was written `near`; `None`: not known.
+    #[must_use]
+    pub fn headroom(self, (offset, near): (i64, Option<Timestamp>)) -> Option<Duration> {
+        if offset <= self.low {
+            return Some(Duration::ZERO);
+        }
+        near.zip(self.first).map(|(near, first)| near.since(first))
     }
 }
 

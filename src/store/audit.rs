@@ -8,7 +8,7 @@ use crate::model::id::Sid;
 use crate::store::engine::{self, Engine, Tree};
 use crate::store::error::{StoreError, hex};
 use crate::store::key::{
-    self, COMMIT, CURSOR, DEAD, DEAD_BODY, LEDGER, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY, RANGE,
+    self, COMMIT, CURSOR, DEAD, DEAD_BODY, FAILING, LEDGER, LEDGER_BODY, OUTBOX, QUARANTINE, QUARANTINE_BODY, RANGE,
 };
 use crate::store::quarantine::QuarantineForm;
 use crate::store::reader::Reader;
@@ -17,7 +17,7 @@ use crate::store::seal::Seal;
 use crate::store::settings::StoreSettings;
 use crate::store::topics::{self, Topics};
 use crate::store::upkeep::{self, Amount, Tell};
-use crate::store::{batch, identity, replays, subscriptions};
+use crate::store::{batch, identity, outages, outbox, replays, subscriptions};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ struct Kind {
 }
 
 /// Every kind of row that is written. One that is not here is told as wrong.
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 17] = [
     Kind { tree: Tree::Meta, prefix: identity::KEY, name: "store id", look: Audit::identity },
     Kind { tree: Tree::Meta, prefix: topics::PREFIX, name: "topics", look: Audit::topic },
     Kind { tree: Tree::Config, prefix: subscriptions::SUBSCRIPTION, name: "subscriptions", look: Audit::subscription },
@@ -81,6 +81,8 @@ const KINDS: [Kind; 15] = [
     Kind { tree: Tree::State, prefix: &[LEDGER_BODY], name: "ledger bodies", look: Audit::body },
     Kind { tree: Tree::State, prefix: &[DEAD], name: "dead letters", look: Audit::dead },
     Kind { tree: Tree::State, prefix: &[DEAD_BODY], name: "dead letter bodies", look: Audit::body },
+    Kind { tree: Tree::State, prefix: &[FAILING], name: "outages", look: Audit::outage },
+    Kind { tree: Tree::State, prefix: &[OUTBOX], name: "operational events", look: Audit::operational },
     Kind { tree: Tree::State, prefix: &[RANGE], name: "lost ranges", look: Audit::range },
     Kind { tree: Tree::State, prefix: &[QUARANTINE], name: "quarantine", look: Audit::quarantine },
     Kind { tree: Tree::State, prefix: &[QUARANTINE_BODY], name: "quarantine bodies", look: Audit::body },
@@ -269,6 +271,15 @@ impl Audit {
         self.somebodys(range.sid)
     }
 
+    fn outage(&self, key: &[u8], value: &[u8]) -> Looked {
+        self.somebodys(outages::read(key, value)?.0)
+    }
+
+    /// One about a subscription that was deleted is let go when it is announced.
+    fn operational(&self, key: &[u8], value: &[u8]) -> Looked {
+        Ok(outbox::read(key, value).map(drop)?)
+    }
+
     /// A chunk of a body: its head must be there. Whether the chunks are all there, the head asks.
     fn body(&self, key: &[u8], _: &[u8]) -> Looked {
         let Some((head, _)) = key.split_last_chunk::<2>() else { return Err(wrong(key, "it is too short")) };
@@ -323,7 +334,7 @@ mod tests {
     use crate::model::record::TopicPartition;
     use crate::store::engine::Op;
     use crate::store::memory::Memory;
-    use crate::store::tests::{at, event, letter, over, park, quarantined, sid, submit, subscription};
+    use crate::store::tests::{at, event, letter, operational, over, park, quarantined, sid, submit, subscription};
 
     /// A database with a row of each kind; bodies have two chunks.
     async fn filled() -> Memory {
@@ -344,6 +355,8 @@ mod tests {
         let copy = CommitCopy { group: "g".into(), offset: 5, near: None, taken: at(1) };
         batch.commit(&at_one, copy);
         batch.lost(&DeadRange { sid: sid(), at: at_one, stream: 0, died: at(8), from: 2, to: 7 });
+        batch.outage(sid(), Some(at(7)));
+        batch.operational(&operational());
         batch.dead_letter(&letter(event("shop.returns", 2, 60_000)));
         batch.quarantine(&quarantined("shop.orders", 3, 60_000));
         submit(&store, batch).recv().unwrap().unwrap();
@@ -386,7 +399,7 @@ mod tests {
         let newer: Damage = |key, value| vec![Op::Put(key, [&[9][..], &value[1..]].concat())];
         let cut: Damage = |key, value| vec![Op::Put(key, value[..value.len() / 2].to_vec())];
         let empty: Damage = |key, _| vec![Op::Put(key, Vec::new())];
-        let state: [&[u8]; 5] = [&[CURSOR], &[LEDGER], &[DEAD], &[QUARANTINE], &[RANGE]];
+        let state: [&[u8]; 7] = [&[CURSOR], &[LEDGER], &[DEAD], &[QUARANTINE], &[RANGE], &[FAILING], &[OUTBOX]];
         let bodies: [&[u8]; 3] = [&[LEDGER_BODY], &[DEAD_BODY], &[QUARANTINE_BODY]];
         let mut cases: Vec<(Tree, &[u8], Damage, &str)> = vec![
             (Tree::Meta, topics::PREFIX, gone, "unknown topic"),
@@ -440,7 +453,7 @@ mod tests {
         let keys = [subscriptions::subscription_key(sid()), subscriptions::secret_key(sid())];
         engine.apply(Tree::Config, &keys.map(Op::Delete)).unwrap();
         let report = look(&engine);
-        assert_eq!((report.wrong, report.leftovers), (0, 4), "{:?}", report.findings);
+        assert_eq!((report.wrong, report.leftovers), (0, 5), "{:?}", report.findings);
         let store = over(&engine);
         store.purge_unknown(&HashSet::new()).unwrap();
         store.close().unwrap();

@@ -7,14 +7,19 @@ use crate::model::cursor::{CommitCopy, CursorKey, CursorRow};
 use crate::model::dead_letter::{DeadLetter, DeadRange};
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::IntegrationEvent;
+use crate::model::id::Sid;
+use crate::model::operational::Operational;
 use crate::model::quarantine::Quarantined;
 use crate::model::record::TopicPartition;
 use crate::model::replay::Replay;
+use crate::model::time::Timestamp;
 use crate::model::topic::TopicId;
 use crate::model::weight::Weight;
 use crate::store::engine::{Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::key::{self, COMMIT, DEAD, DEAD_BODY, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY};
+use crate::store::outages;
+use crate::store::outbox;
 use crate::store::quarantine::{QuarantineForm, RecordForm};
 use crate::store::replays;
 use crate::store::row::{self, CommitForm, CursorForm, DeadForm, EventForm, HeadForm, RangeForm};
@@ -133,6 +138,21 @@ impl Batch {
         let body_len = len(&row::write(&RecordForm::of(&row.record)));
         self.0.push(Change::DropQuarantined { row: Box::new(row.clone()), body_len });
         Weight::of(body_len)
+    }
+
+    /// The endpoint of `sid` fails since then; `None`: it does not any more.
+    pub fn outage(&mut self, sid: Sid, since: Option<Timestamp>) {
+        self.raw(Tree::State, outages::write(sid, since));
+    }
+
+    /// An operational event waits until it is owed.
+    pub fn operational(&mut self, event: &Operational) {
+        self.raw(Tree::State, outbox::put(event));
+    }
+
+    /// An operational event is owed to whoever asked for it, and waits no more.
+    pub fn drop_operational(&mut self, event: &Operational) {
+        self.raw(Tree::State, outbox::delete(event));
     }
 
     /// What a replay was asked for.

@@ -21,7 +21,7 @@ use crate::store::engine::{Engine, Op, Tree};
 use crate::store::memory::Memory;
 use crate::store::row;
 use crate::store::seal::Seal;
-use crate::store::tests::{at, event, kept, letter, over, park, quarantined, sid, submit, subscription};
+use crate::store::tests::{at, event, kept, letter, operational, over, park, quarantined, sid, submit, subscription};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write;
@@ -127,6 +127,8 @@ async fn written() -> Memory {
     cursors().iter().for_each(|(key, row)| batch.cursor(key, row));
     batch.commit(&lost().at, copy());
     batch.lost(&lost());
+    batch.outage(sid(), Some(at(7)));
+    batch.operational(&operational());
     batch.park(&unanswered().0, &unanswered().1, &bare_event());
     batch.dead_letter(&letter(event("shop.orders", 2, 10)));
     batch.quarantine(&quarantined("shop.orders", 3, 10));
@@ -196,6 +198,8 @@ fn assert_read(store: &Store) {
     assert_eq!(store.cursors().unwrap(), cursors());
     assert_eq!(store.known().commit(&lost().at).unwrap(), Some(copy()));
     assert_eq!(store.lost(sid()).unwrap(), [lost()]);
+    assert_eq!(store.outages().unwrap(), [(sid(), at(7))]);
+    assert_eq!(store.outbox().unwrap(), [operational()]);
     assert_eq!(store.dead_letters(None, None, 9).unwrap()[0].1, letter(event("shop.orders", 2, 10)));
     assert_eq!(kept(store)[0].1, quarantined("shop.orders", 3, 10));
     assert_eq!(store.replays(Some(sid())).unwrap(), [replay()]);

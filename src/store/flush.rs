@@ -162,6 +162,7 @@ impl<E: Engine> Writer<E> {
         for batch in batches {
             batch.encode(&numbers, &mut changes)?;
         }
+        // An operational event before the status that it tells of: a kill in between must not leave that untold.
         for tree in [Tree::Meta, Tree::State, Tree::Config] {
             let of_tree = changes.iter().filter(|(of, _)| *of == tree).map(|(_, op)| op.clone()).collect::<Vec<_>>();
             if !of_tree.is_empty() {

@@ -1,7 +1,8 @@
 //! The layout of keys in the tree `state`: big-endian, so that bytes sort as numbers do.
 //!
 //! `L` ledger head, `B` its body's chunks; `D` dead letter, `d` its event's chunks; `Q` quarantine, `q` its
-//! record's chunks; `C` cursor; `R` a range that retention took; `P` copy of the group's commit. Rows that belong to a
+//! record's chunks; `C` cursor; `R` a range that retention took; `P` copy of the group's commit; `F` outage; `E` operational
+//! event. Rows that belong to a
 //! partition begin with its topic's number and its own, so that a partition's rows lie together.
 
 use crate::model::cursor::CursorKey;
@@ -24,6 +25,8 @@ pub(crate) const QUARANTINE_BODY: u8 = b'q';
 pub(crate) const CURSOR: u8 = b'C';
 pub(crate) const RANGE: u8 = b'R';
 pub(crate) const COMMIT: u8 = b'P';
+pub(crate) const FAILING: u8 = b'F';
+pub(crate) const OUTBOX: u8 = b'E';
 
 /// Bytes of a ledger head's key.
 pub(crate) const LEDGER_LENGTH: usize = 69;

@@ -14,6 +14,8 @@ mod identity;
 mod key;
 pub mod known;
 mod lock;
+mod outages;
+mod outbox;
 mod quarantine;
 mod reader;
 mod replays;
@@ -32,13 +34,15 @@ use crate::model::dead_letter::{DeadLetter, DeadRange};
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::IntegrationEvent;
 use crate::model::id::Sid;
+use crate::model::operational::Operational;
 use crate::model::quarantine::{Filter, Owed, Quarantined};
 use crate::model::record::{Origin, TopicPartition};
 use crate::model::replay::Replay;
 use crate::model::subscription::Subscription;
+use crate::model::time::Timestamp;
 use crate::model::weight::Weight;
 use crate::store::batch::Batch;
-use crate::store::engine::{Engine, Op, Tree};
+use crate::store::engine::Engine;
 use crate::store::error::StoreError;
 use crate::store::flush::{Done, Queue, Writer};
 use crate::store::known::Known;
@@ -303,6 +307,22 @@ impl Store {
         self.0.reader.dead_weights()
     }
 
+    /// Whose endpoint fails, and since when. Blocks.
+    ///
+    /// # Errors
+    /// A row cannot be read.
+    pub fn outages(&self) -> Result<Vec<(Sid, Timestamp)>, StoreError> {
+        outages::all(&*self.0.reader.engine)
+    }
+
+    /// Operational events that are not owed to anybody yet, the first first. Blocks.
+    ///
+    /// # Errors
+    /// A row cannot be read.
+    pub fn outbox(&self) -> Result<Vec<Operational>, StoreError> {
+        outbox::all(&*self.0.reader.engine)
+    }
+
     /// All subscriptions. Blocks.
     ///
     /// # Errors
@@ -328,10 +348,11 @@ impl Store {
         subscription: &Subscription,
         cursors: &[(TopicPartition, CursorRow)],
     ) -> Result<(), StoreError> {
-        self.amend_subscriptions(std::iter::once((subscription, cursors)), &[]).await
+        self.amend_subscriptions(std::iter::once((subscription, cursors)), &[], &[]).await
     }
 
-    /// Writes all of these as [`Store::put_subscription`] does, and removes those of `gone`, in one batch.
+    /// Writes all of these as [`Store::put_subscription`] does, and removes those of `gone`, in one batch with
+    /// the operational events that tell of it. A kill may leave the events alone, never the changes.
     ///
     /// # Errors
     /// The store failed or is closed.
@@ -339,20 +360,12 @@ impl Store {
         &self,
         put: impl Iterator<Item = (&'s Subscription, &'s [(TopicPartition, CursorRow)])>,
         gone: &[Sid],
+        events: &[Operational],
     ) -> Result<(), StoreError> {
         let mut batch = Batch::new();
-        for (subscription, cursors) in put {
-            let (sid, (row, secrets)) = (subscription.sid, subscriptions::write(subscription, &self.0.seal));
-            for (at, row) in cursors {
-                batch.cursor(&CursorKey { at: at.clone(), stream: 0, sid }, row);
-            }
-            batch.raw(Tree::Config, Op::Put(subscriptions::subscription_key(sid), row));
-            batch.raw(Tree::Config, Op::Put(subscriptions::secret_key(sid), secrets));
-        }
-        for sid in gone {
-            batch.raw(Tree::Config, Op::Delete(subscriptions::subscription_key(*sid)));
-            batch.raw(Tree::Config, Op::Delete(subscriptions::secret_key(*sid)));
-        }
+        events.iter().for_each(|event| batch.operational(event));
+        put.for_each(|(subscription, cursors)| subscriptions::put(&mut batch, (subscription, cursors), &self.0.seal));
+        gone.iter().for_each(|sid| subscriptions::delete(&mut batch, *sid));
         self.durable(batch).await
     }
 
@@ -361,7 +374,7 @@ impl Store {
     /// # Errors
     /// The store failed or is closed.
     pub async fn delete_subscription(&self, sid: Sid) -> Result<(), StoreError> {
-        self.amend_subscriptions(std::iter::empty(), &[sid]).await
+        self.amend_subscriptions(std::iter::empty(), &[sid], &[]).await
     }
 
     /// Removes the ledger rows, cursors and dead letters of a subscription that is gone. Blocks while it looks for them.
@@ -406,6 +419,7 @@ mod tests {
     use crate::model::cursor::{BehindReason, CursorMode};
     use crate::model::dead_letter::DeadReason;
     use crate::model::id::EventId;
+    use crate::model::operational::Happening;
     use crate::model::outcome::{Answer, Outcome, RetryAfter};
     use crate::model::quarantine::{Fault, FaultReason, Owed};
     use crate::model::record::{Header, Record};
@@ -413,7 +427,6 @@ mod tests {
     use crate::model::subscription::{
         Auth, Batching, Format, OnBlocked, Ordering, Retry, Signing, Start, State, Status, Tenant,
     };
-    use crate::model::time::Timestamp;
     use crate::model::trace::Parent;
     use crate::store::memory::{Event, Flushes, Memory};
     use proptest::prelude::*;
@@ -445,6 +458,11 @@ mod tests {
             extensions: vec![("region".into(), "eu".into()), ("priority".into(), 5.into())],
             data: serde_json::from_str(&data).unwrap(),
         }
+    }
+
+    pub(crate) fn operational() -> Operational {
+        let detail = [("reason".to_owned(), "410".into())].into_iter().collect();
+        Operational { number: 6, about: sid(), at: at(8), what: Happening::Disabled, detail }
     }
 
     pub(crate) fn sid() -> Sid {

@@ -12,8 +12,9 @@ use crate::store::batch::{self, Batch};
 use crate::store::engine::{self, Engine, Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::key::{
-    self, COMMIT, CURSOR, DEAD, DEAD_BODY, LEDGER, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY, RANGE,
+    self, COMMIT, CURSOR, DEAD, DEAD_BODY, FAILING, LEDGER, LEDGER_BODY, QUARANTINE, QUARANTINE_BODY, RANGE,
 };
+use crate::store::outages;
 use crate::store::quarantine::{QuarantineForm, RecordForm};
 use crate::store::replays::{self, REPLAY};
 use crate::store::row::{self, CommitForm, CursorForm, DeadForm, EventForm, HeadForm, RangeForm};
@@ -240,16 +241,20 @@ impl Reader {
             }
             Ok(())
         })?;
-        let mut cursors = Vec::new();
+        let mut others = Vec::new();
         self.each(&[CURSOR], |key, _| {
-            cursors.extend(key::cursor_sid(key).is_some_and(&gone).then(|| key.to_vec()));
+            others.extend(key::cursor_sid(key).is_some_and(&gone).then(|| key.to_vec()));
             Ok(())
         })?;
         self.each(&[RANGE], |key, _| {
-            cursors.extend(key::read_dead(key).is_some_and(|(sid, _)| gone(sid)).then(|| key.to_vec()));
+            others.extend(key::read_dead(key).is_some_and(|(sid, _)| gone(sid)).then(|| key.to_vec()));
             Ok(())
         })?;
-        cursors.into_iter().for_each(|key| batch.raw(Tree::State, Op::Delete(key)));
+        self.each(&[FAILING], |key, _| {
+            others.extend(outages::sid_of(key).is_some_and(&gone).then(|| key.to_vec()));
+            Ok(())
+        })?;
+        others.into_iter().for_each(|key| batch.raw(Tree::State, Op::Delete(key)));
         engine::each_row(&*self.engine, (Tree::Config, REPLAY), &[], |key, _| {
             if replays::sid_of(key).is_some_and(&gone) {
                 batch.raw(Tree::Config, Op::Delete(key.to_vec()));

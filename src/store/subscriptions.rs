@@ -1,13 +1,16 @@
 //! Subscriptions in the tree `config`: `sub/<sid>` what it says, `secret/<sid>` what must stay secret (sealed).
 
+use crate::model::cursor::{CursorKey, CursorRow};
 use crate::model::id::Sid;
+use crate::model::record::TopicPartition;
 use crate::model::secret::{Secret, SigningSecret};
 use crate::model::subscription::{
     Auth, Batching, Format, OnBlocked, Ordering, Retry, Signing, Start, State, Status, Subscription, Tenant,
 };
 use crate::model::time::Timestamp;
 use crate::model::verification::{Consent, Proof, Verification};
-use crate::store::engine::{self, Engine, Tree};
+use crate::store::batch::Batch;
+use crate::store::engine::{self, Engine, Op, Tree};
 use crate::store::error::StoreError;
 use crate::store::row;
 use crate::store::seal::Seal;
@@ -119,11 +122,32 @@ pub(crate) fn sid_of(key: &[u8]) -> Option<Sid> {
     Some(Sid::from_bytes(key.strip_prefix(SUBSCRIPTION)?.try_into().ok()?))
 }
 
-/// The values of both rows.
-pub(crate) fn write(subscription: &Subscription, seal: &Seal) -> (Vec<u8>, Vec<u8>) {
+/// Adds both rows, and the cursors that it begins with.
+pub(crate) fn put(
+    batch: &mut Batch,
+    (subscription, cursors): (&Subscription, &[(TopicPartition, CursorRow)]),
+    seal: &Seal,
+) {
+    let sid = subscription.sid;
+    for (at, row) in cursors {
+        batch.cursor(&CursorKey { at: at.clone(), stream: 0, sid }, row);
+    }
+    let (plain, sealed) = written(subscription, seal);
+    batch.raw(Tree::Config, Op::Put(subscription_key(sid), plain));
+    batch.raw(Tree::Config, Op::Put(secret_key(sid), sealed));
+}
+
+/// What everybody may read, and the secrets.
+fn written(subscription: &Subscription, seal: &Seal) -> (Vec<u8>, Vec<u8>) {
     let secrets = serde_json::to_vec(&SecretForm::of(subscription)).expect("these forms have text keys");
-    let sealed = seal.seal(&secret_key(subscription.sid), &secrets);
-    (row::write(&SubscriptionForm::of(subscription)), [&[row::VERSION][..], &sealed].concat())
+    let sealed = [&[row::VERSION][..], &seal.seal(&secret_key(subscription.sid), &secrets)].concat();
+    (row::write(&SubscriptionForm::of(subscription)), sealed)
+}
+
+/// Removes both rows.
+pub(crate) fn delete(batch: &mut Batch, sid: Sid) {
+    let keys = [subscription_key(sid), secret_key(sid)];
+    keys.into_iter().for_each(|key| batch.raw(Tree::Config, Op::Delete(key)));
 }
 
 /// A subscription from its rows.
@@ -344,7 +368,7 @@ mod tests {
             let verification = Some(Verification { proof, grant: Secret::new("gr4nt"), consent });
             let one = Subscription { verification, ..subscription() };
             let seal = Seal::new(&[Secret::new("aG9va2xpbmUncyBrZXkgb2YgMzIgYnl0ZXMsIGRvbmU=")]).unwrap();
-            let (value, secrets) = write(&one, &seal);
+            let (value, secrets) = written(&one, &seal);
             assert!(!String::from_utf8_lossy(&value).contains("gr4nt"));
             assert_eq!(read(&subscription_key(one.sid), &value, &secrets, &seal).unwrap(), one);
         }

@@ -9,15 +9,16 @@ use crate::model::dead_letter::DeadLetter;
 use crate::model::delivery::{LedgerHead, LedgerKey};
 use crate::model::event::{Emitted, IntegrationEvent};
 use crate::model::id::Sid;
+use crate::model::operational;
 use crate::model::quarantine::{Fault, Quarantined};
 use crate::model::time::Timestamp;
 use crate::model::weight::Weight;
 use crate::quarantine::{Becomes, Found, Quarantine};
 use crate::runtime::{clock, random};
-use crate::store::Store;
 use crate::store::batch::Batch;
 use crate::store::error::StoreError;
 use crate::subscriptions::cell::{Cell, Hands};
+use crate::subscriptions::snapshot::Snapshot;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -50,7 +51,7 @@ pub(crate) type Takers = Vec<(Arc<Cell>, Vec<Arc<Emitted>>)>;
 
 /// New ledger rows, not yet durable, by lane.
 #[derive(Default)]
-struct Rows(HashMap<Sid, New>);
+pub(crate) struct Rows(HashMap<Sid, New>);
 
 /// New ledger rows of one lane.
 struct New {
@@ -80,17 +81,20 @@ impl std::ops::AddAssign for Again {
 
 impl Rows {
     /// Whether the ledger takes these, too. An empty one takes whatever one record holds.
-    fn has_room(&self, cell: &Arc<Cell>, events: &[Arc<Emitted>]) -> bool {
+    pub(crate) fn has_room(&self, cell: &Arc<Cell>, events: &[Arc<Emitted>]) -> bool {
         let before = self.0.get(&cell.sid).map(|new| new.weight).unwrap_or_default();
         let mut weight = before;
         events.iter().for_each(|event| weight += Weight::of(event.size()));
         cell.act(|lane, _| lane.has_ledger_room(weight) || lane.rows() == 0 && before.rows == 0)
     }
 
-    /// A row that is due now, in a stream of its own.
-    fn add(&mut self, cell: &Arc<Cell>, event: &IntegrationEvent, (batch, now): (&mut Batch, Timestamp)) {
-        let stream = u128::from_be_bytes(random::secret()).max(1);
-        let key = LedgerKey { stream, ..LedgerKey::of(event, cell.sid) };
+    /// A row that is due now.
+    pub(crate) fn add(
+        &mut self,
+        cell: &Arc<Cell>,
+        (key, event): (LedgerKey, &IntegrationEvent),
+        (batch, now): (&mut Batch, Timestamp),
+    ) {
         let ordering_key = event.key.clone();
         let head = LedgerHead { attempts: 0, first: now, due: now, last: None, ordering_key, body_len: 0 };
         let body_len = batch.park(&key, &head, event);
@@ -101,17 +105,26 @@ impl Rows {
     }
 
     /// They are durable: their lanes take them. What belongs to a partition that is not ours now comes with it.
-    fn adopt(self, hands: &Hands) {
+    pub(crate) fn adopt(self, hands: &Hands) {
         for New { cell, mut rows, .. } in self.0.into_values() {
-            rows.retain(|(key, _)| hands.partitions.is_open(&key.at));
+            rows.retain(|(key, _)| hands.partitions.is_open(&key.at) || *key.at.topic == *operational::TOPIC);
             cell.act(|lane, turn| lane.adopt(rows, turn));
         }
     }
 }
 
-/// The letters with these ids that are there. Blocks.
-pub(crate) fn letters(store: &Store, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
-    ids.iter().filter_map(|id| store.dead_letter(id).transpose()).collect()
+/// Where what is sent again stands: in a stream of its own.
+fn anew(event: &IntegrationEvent, sid: Sid) -> LedgerKey {
+    LedgerKey { stream: u128::from_be_bytes(random::secret()).max(1), ..LedgerKey::of(event, sid) }
+}
+
+/// The letters with these ids that are there, with their lanes.
+pub(crate) async fn letters(hands: &Hands, snapshot: &Snapshot, ids: &[String]) -> Result<Letters, StoreError> {
+    let (store, ids) = (hands.store.clone(), ids.to_vec());
+    let read = move || ids.iter().filter_map(|id| store.dead_letter(id).transpose()).collect::<Result<Vec<_>, _>>();
+    let letters = tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)??;
+    let cell = |sid: Sid| snapshot.iter().map(|entry| &entry.cell).find(|cell| cell.sid == sid).map(Arc::clone);
+    Ok(letters.into_iter().map(|letter| (cell(letter.sid), letter)).collect())
 }
 
 /// Makes ledger rows of `letters`, due now, and gives them to their lanes once that is durable.
@@ -125,7 +138,7 @@ pub(crate) async fn send(hands: &Hands, letters: Letters, now: Timestamp) -> Res
             again.waiting += 1;
             continue;
         }
-        rows.add(&cell, &letter.event, (&mut batch, now));
+        rows.add(&cell, (anew(&letter.event, cell.sid), &letter.event), (&mut batch, now));
         gone.push((cell, batch.drop_dead_letter(&letter)));
         again.retried += 1;
     }
@@ -212,7 +225,7 @@ impl Underway {
         }
         let (mut becomes, now) = (Becomes { rows, batch: Batch::new() }, clock::now());
         for (cell, event) in takers.iter().flat_map(|(cell, events)| events.iter().map(move |event| (cell, event))) {
-            self.rows.add(cell, &event.event, (&mut becomes.batch, now));
+            self.rows.add(cell, (anew(&event.event, cell.sid), &event.event), (&mut becomes.batch, now));
         }
         Some(becomes)
     }

@@ -5,12 +5,14 @@
 use crate::deliver::target::Target;
 use crate::lane::settings::DeliverySettings;
 use crate::model::cursor::CursorRow;
+use crate::model::operational::Operational;
 use crate::model::record::TopicPartition;
 use crate::model::subscription::Subscription;
 use crate::subscriptions::cell::{Cell, Hands};
 use crate::subscriptions::compile;
 use crate::subscriptions::declared::Plan;
 use crate::subscriptions::error::DirectoryError;
+use crate::subscriptions::outbox::Outbox;
 use crate::subscriptions::snapshot::{Entry, Snapshot, enter};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -84,6 +86,15 @@ impl Amendment {
 // === impl Prepared ===
 
 impl Prepared {
+    /// What is told of those that change their status.
+    pub(crate) fn told(&self, before: &Snapshot, outbox: &Outbox) -> Vec<Operational> {
+        let told = self.changed.iter().filter_map(|entry| {
+            let old = before.get(&entry.subscription.id)?;
+            outbox.turned(&old.subscription, &entry.subscription)
+        });
+        told.collect()
+    }
+
     /// What is written, with the cursors it begins with.
     pub(crate) fn put(&self) -> impl Iterator<Item = (&Subscription, &[(TopicPartition, CursorRow)])> {
         let made = self.made.iter().map(|(entry, cursors)| (&*entry.subscription, &cursors[..]));

@@ -21,8 +21,10 @@ use crate::runtime::fault;
 use crate::runtime::random::Dice;
 use crate::store::Store;
 use crate::store::batch::Batch;
+use crate::subscriptions::inbox::Inbox;
 use crate::subscriptions::narrowed::Narrowed;
 use crate::subscriptions::news;
+use crate::subscriptions::outbox::Outbox;
 use crate::subscriptions::readers::Readers;
 use crate::subscriptions::tally::Tally;
 use arc_swap::ArcSwap;
@@ -60,9 +62,11 @@ pub struct Hands {
     pub metrics: Metrics,
     /// Who waits for a reader.
     pub readers: Readers<Cell>,
+    /// Subscriptions that their lanes want disabled: one that fails asks once an attempt until it is.
+    pub disabling: Inbox<(Sid, Disabling)>,
+    /// What is to be told to those who ask for it.
+    pub outbox: Arc<Outbox>,
     dispatcher: OnceLock<Arc<dyn Dispatcher>>,
-    disabling: Mutex<Vec<(Sid, Disabling)>>,
-    disabling_more: Notify,
     stopped: AtomicBool,
     /// Ledger rows of all lanes.
     rows: AtomicUsize,
@@ -95,13 +99,13 @@ impl Hands {
     #[must_use]
     pub fn new(store: Store, partitions: Arc<Partitions>, metrics: Metrics) -> Self {
         Self {
+            outbox: Arc::new(Outbox::new(metrics.clone())),
             store,
             partitions,
             metrics,
             readers: Readers::default(),
+            disabling: Inbox::default(),
             dispatcher: OnceLock::new(),
-            disabling: Mutex::default(),
-            disabling_more: Notify::new(),
             stopped: AtomicBool::new(false),
             rows: AtomicUsize::new(0),
         }
@@ -123,17 +127,6 @@ impl Hands {
     /// No lane starts an attempt any more.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
-    }
-
-    /// Waits for subscriptions that their lanes want disabled. Cancel-safe.
-    pub async fn disabling(&self) -> Vec<(Sid, Disabling)> {
-        loop {
-            let disabling = std::mem::take(&mut *self.disabling.lock().unwrap_or_else(PoisonError::into_inner));
-            if !disabling.is_empty() {
-                return disabling;
-            }
-            self.disabling_more.notified().await;
-        }
     }
 }
 
@@ -299,15 +292,16 @@ impl Cell {
                     self.cut.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt);
                     self.cut_more.notify_waiters();
                 }
-                Effect::Disable(why) => {
-                    self.hands.disabling.lock().unwrap_or_else(PoisonError::into_inner).push((self.sid, why));
-                    self.hands.disabling_more.notify_one();
-                }
+                Effect::Disable(why) => self.hands.disabling.put([(self.sid, why)]),
+                Effect::Mark(mark) => self.hands.outbox.mark(&self.hands.store, (self.sid, mark)),
                 Effect::Read => self.hands.readers.call(self.sid, self),
                 Effect::Ended(place) => {
                     info!(subscription = %self.sid, topic = %place.at.topic, partition = place.at.partition, "a replay has ended here");
                 }
-                Effect::News(news) => news::tell(self.sid, news, &self.hands.metrics),
+                Effect::News(news) => {
+                    news::tell(self.sid, news, &self.hands.metrics);
+                    self.hands.outbox.tell(&self.hands.store, (self.sid, news));
+                }
             }
         }
         arm
@@ -315,7 +309,8 @@ impl Cell {
 
     /// INVARIANT (INV-3): durable, then the lane is told, then the tickets settle.
     fn write(self: &Arc<Self>, lane: &mut Lane, mut write: Write) {
-        let batch = self.batch(lane, &write);
+        let mut batch = self.batch(lane, &write);
+        let told = self.hands.outbox.add((self.sid, &write), &mut batch);
         let settles = std::mem::take(&mut write.settles);
         let cell = Arc::clone(self);
         self.hands.store.submit(batch, move |result| match result {
@@ -323,6 +318,7 @@ impl Cell {
                 cell.flushed(&write);
                 fault::point("flushed.settles");
                 settles.iter().for_each(|ticket| cell.hands.partitions.settle(ticket));
+                cell.hands.outbox.written(told);
             }
             // Nothing settles, so nothing is committed; the store stays failed and the daemon stops.
             Err(error) => error!(subscription = %cell.sid, %error, "a delivery could not be made durable"),

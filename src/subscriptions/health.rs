@@ -1,6 +1,7 @@
 //! How a subscription is: where it stands, whether its endpoint is well, what it holds. For those who look.
 
 use crate::lane::gate::{Gate, Shut};
+use crate::lane::signal::PlaceKey;
 use crate::lane::state::Lane;
 use crate::model::cursor::{BehindReason, CursorMode, CursorRow};
 use crate::model::record::TopicPartition;
@@ -9,6 +10,7 @@ use crate::model::time::Timestamp;
 use crate::model::weight::Weight;
 use crate::subscriptions::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A subscription at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +41,31 @@ pub struct Health {
     pub oldest: Option<Timestamp>,
     /// Since when it has been failing without a success.
     pub failing_since: Option<Timestamp>,
+    /// When it last accepted something, in the life of this process.
+    pub last_success: Option<Timestamp>,
+    /// When an attempt last failed, in the life of this process.
+    pub last_failure: Option<Timestamp>,
+    /// Failures since the last success, in the life of this process.
+    pub consecutive_failures: u32,
+    /// What half of the last exchanges took no longer than.
+    pub p50: Option<Duration>,
+    /// What 99 of 100 of the last exchanges took no longer than.
+    pub p99: Option<Duration>,
     /// Where it stands behind, in the order of partitions.
-    pub cursors: Vec<(TopicPartition, i64)>,
+    pub cursors: Vec<Behind>,
     /// Cursor rows in all, with those of replays and of places that are live again.
     pub rows_of_cursors: usize,
+}
+
+/// Where a subscription stands behind on one partition.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Behind {
+    /// The partition.
+    pub at: TopicPartition,
+    /// Everything of it before that is settled.
+    pub offset: i64,
+    /// About when what stands there was written, if that is known.
+    pub near: Option<Timestamp>,
 }
 
 /// What keeps a subscription from being live; the first that holds.
@@ -107,12 +130,14 @@ impl Health {
     }
 
     fn read(state: State, lane: &Lane) -> Self {
-        let counts = lane.counts();
+        let (counts, vitals) = (lane.counts(), lane.vitals());
         let rows: Vec<_> = lane.cursors().collect();
         let behind = |row: &CursorRow| row.mode == CursorMode::Behind;
         let main = rows.iter().filter(|(key, row)| key.stream == 0 && behind(row));
         let reason = main.clone().map(|(_, row)| row.reason).min_by_key(|reason| *reason as u8);
-        let mut cursors: Vec<_> = main.map(|(key, row)| (key.at.clone(), row.offset)).collect();
+        let behind =
+            |(key, row): &(&PlaceKey, CursorRow)| Behind { at: key.at.clone(), offset: row.offset, near: row.near };
+        let mut cursors: Vec<_> = main.map(behind).collect();
         cursors.sort_unstable();
         Self {
             standing: standing(state, lane, reason),
@@ -127,7 +152,12 @@ impl Health {
             letters: counts.letters,
             full: lane.full(),
             oldest: lane.ledger_oldest(),
-            failing_since: lane.failing_since(),
+            failing_since: vitals.failing_since(),
+            last_success: vitals.last_success(),
+            last_failure: vitals.last_failure(),
+            consecutive_failures: vitals.consecutive_failures(),
+            p50: vitals.percentile(50),
+            p99: vitals.percentile(99),
             cursors,
             rows_of_cursors: rows.len(),
         }
@@ -144,11 +174,55 @@ fn standing(state: State, lane: &Lane, behind: Option<BehindReason>) -> Standing
         (State::Active, Gate::Open | Gate::HalfOpen(_) | Gate::Shut(_)) => {}
     }
     match behind {
-        _ if lane.failing_since().is_some() => Standing::Failing,
+        _ if lane.vitals().failing_since().is_some() => Standing::Failing,
         Some(BehindReason::Slow) => Standing::Slow,
         // The gate is open again: what the place went behind for is over, and it catches up.
         Some(_) => Standing::Starting,
         None if lane.counts().rows > 0 => Standing::Failing,
         None => Standing::Live,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::settings::DeliverySettings;
+    use crate::lane::signal::{Finished, Turn};
+    use crate::model::delivery::{LedgerHead, LedgerKey};
+    use crate::model::id::{EventId, Sid};
+    use crate::model::outcome::{Answer, Outcome, RetryAfter};
+
+    /// A row is tried: the answer comes after so many milliseconds.
+    fn tried(lane: &mut Lane, (offset, begun): (i64, i64), (status, took): (u16, i64)) {
+        let (mut effects, mut dice) = (Vec::new(), || 0.5);
+        let (at, event) = (TopicPartition { topic: "t".into(), partition: 0 }, EventId::from_bytes([1; 16]));
+        let key = LedgerKey { at, sid: lane.sid, stream: 0, offset, ord: 0, event };
+        let (now, ended) = (Timestamp::from_millis(begun), Timestamp::from_millis(begun + took));
+        let head = LedgerHead { attempts: 0, first: now, due: now, last: None, ordering_key: None, body_len: 0 };
+        let mut turn = Turn { now, dice: &mut dice, effects: &mut effects };
+        lane.adopt(vec![(key, head)], &mut turn);
+        let attempt = lane.start(now).unwrap().attempt;
+        let answer = Answer { status, retry_after: RetryAfter::Absent, head: Default::default() };
+        turn.now = ended;
+        lane.finished(Finished { attempt, outcome: Outcome::Answered(answer), event: None }, &mut turn);
+    }
+
+    #[test]
+    fn health_tells_how_an_endpoint_does() {
+        let mut lane = Lane::new(Sid::new(1, 1), DeliverySettings::default());
+        for n in 0..98 {
+            tried(&mut lane, (n, 1_000 * n), (204, 20));
+        }
+        tried(&mut lane, (98, 98_000), (500, 900));
+        tried(&mut lane, (99, 99_000), (500, 900));
+        let health = Health::read(State::Active, &lane);
+        let at = |millis| Some(Timestamp::from_millis(millis));
+        assert_eq!((health.last_success, health.last_failure), (at(97_020), at(99_900)));
+        assert_eq!((health.failing_since, health.consecutive_failures), (at(98_900), 2));
+        assert_eq!(health.standing, Standing::Failing);
+        let close = |took: Option<Duration>, millis: u128| {
+            took.is_some_and(|took| took.as_millis().abs_diff(millis) <= millis / 10)
+        };
+        assert!(close(health.p50, 20) && close(health.p99, 900), "{health:?}");
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod again;
 pub mod amend;
+mod announce;
 mod batch;
 pub mod begin;
 pub mod bounds;
@@ -16,10 +17,12 @@ pub mod credentials;
 pub mod declared;
 pub mod error;
 pub mod health;
+pub mod inbox;
 pub mod narrowed;
 mod news;
 mod opening;
 pub(crate) mod order;
+pub mod outbox;
 pub mod readers;
 pub mod replays;
 pub mod retry;
@@ -34,6 +37,7 @@ use crate::lane::settings::DeliverySettings;
 use crate::lane::signal::{Disabling, PlaceKey};
 use crate::model::cursor::CursorRow;
 use crate::model::id::Sid;
+use crate::model::operational::Operational;
 use crate::model::quarantine::Quarantined;
 use crate::model::record::TopicPartition;
 use crate::model::subscription::{State, Status, Subscription};
@@ -82,6 +86,7 @@ impl Directory {
         }
         // A delete that was cut off after the subscription was gone left its rows (protocol T15).
         hands.store.purge_unknown(&all.values().map(|entry| entry.subscription.sid).collect())?;
+        hands.outbox.begin(hands.store.outbox()?); // before lanes tell more
         recall(&hands.store, all.values().map(|entry| (entry.cell.sid, &entry.cell)).collect())?;
         hands.store.known().tidy(clock::now())?;
         let (current, owed) = (ArcSwap::from_pointee(Snapshot::new(all)), Mutex::default());
@@ -176,7 +181,10 @@ impl Directory {
         let target = compile::target(&changed, &self.defaults.load())?;
         let settings = compile::lane_settings(&changed, &self.defaults.load());
         fault::point("subscription.write");
-        self.hands.store.put_subscription(&changed, &[]).await?;
+        let told = self.hands.outbox.turned(&old.subscription, &changed);
+        let put = std::iter::once((&changed, &[][..]));
+        self.hands.store.amend_subscriptions(put, &[], told.as_slice()).await?;
+        self.hands.outbox.written(told);
         fault::point("subscription.written");
         let (cell, state) = (Arc::clone(&old.cell), changed.status.state);
         // A runner that has an attempt in hand must not take it to an endpoint that has not said yes.
@@ -219,10 +227,13 @@ impl Directory {
     pub async fn amend(&self, amendment: Amendment, rules: impl FnOnce() + Send) -> Result<(), DirectoryError> {
         let _turn = self.changing.lock().await;
         let writes = !amendment.plan.is_empty(); // on a full disk a write waits, and rules alone need none
-        let prepared = amendment.prepare(&self.snapshot(), &self.hands, &self.defaults.load())?;
+        let before = self.snapshot();
+        let prepared = amendment.prepare(&before, &self.hands, &self.defaults.load())?;
         if writes {
             let gone = prepared.gone.iter().map(|entry| entry.subscription.sid).collect::<Vec<_>>();
-            self.hands.store.amend_subscriptions(prepared.put(), &gone).await?;
+            let told = prepared.told(&before, &self.hands.outbox);
+            self.hands.store.amend_subscriptions(prepared.put(), &gone, &told).await?;
+            self.hands.outbox.written(told);
         }
         prepared.made.into_iter().for_each(|(entry, cursors)| self.begin(&entry, cursors));
         prepared.tuned.into_iter().for_each(Tuned::apply);
@@ -278,11 +289,7 @@ impl Directory {
     pub async fn disable(&self, sid: Sid, why: Disabling) -> Result<(), DirectoryError> {
         let snapshot = self.snapshot();
         let Some(entry) = snapshot.all.values().find(|entry| entry.subscription.sid == sid) else { return Ok(()) };
-        let reason = match why {
-            Disabling::Gone => "the endpoint answered 410 Gone",
-            Disabling::Failing => "the endpoint failed for as long as delivery.disable_after",
-        };
-        match self.turn(&entry.subscription, (State::Disabled, Some(reason.into()))).await {
+        match self.turn(&entry.subscription, (State::Disabled, Some(news::reason(why).into()))).await {
             Ok(_) | Err(DirectoryError::NotFound | DirectoryError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -311,7 +318,8 @@ impl Directory {
     /// The store cannot be read, or did not take it.
     pub async fn send_again(&self, ids: &[String]) -> Result<Again, StoreError> {
         let _turn = self.changing.lock().await; // a letter that two ask for is sent once
-        again::send(&self.hands, self.letters(ids).await?, clock::now()).await
+        let letters = again::letters(&self.hands, &self.snapshot(), ids).await?;
+        again::send(&self.hands, letters, clock::now()).await
     }
 
     /// Removes dead letters, by their ids; gives how many were there. A few at a time, as [`Directory::send_again`].
@@ -320,7 +328,7 @@ impl Directory {
     /// The store cannot be read, or did not take it.
     pub async fn remove_letters(&self, ids: &[String]) -> Result<usize, StoreError> {
         let _turn = self.changing.lock().await; // and counted once
-        again::remove(&self.hands, self.letters(ids).await?).await
+        again::remove(&self.hands, again::letters(&self.hands, &self.snapshot(), ids).await?).await
     }
 
     /// Passes quarantined records again, by the ids of their rows; what `pass` makes of one is owed by value to exactly
@@ -347,12 +355,13 @@ impl Directory {
         passing.await.map_err(|_| StoreError::Closed)??.land(&self.hands).await
     }
 
-    async fn letters(&self, ids: &[String]) -> Result<again::Letters, StoreError> {
-        let (store, ids) = (self.hands.store.clone(), ids.to_vec());
-        let letters = tokio::task::spawn_blocking(move || again::letters(&store, &ids));
-        let (letters, snapshot) = (letters.await.map_err(|_| StoreError::Closed)??, self.snapshot());
-        let cell = |sid: Sid| snapshot.iter().map(|entry| &entry.cell).find(|cell| cell.sid == sid).map(Arc::clone);
-        Ok(letters.into_iter().map(|letter| (cell(letter.sid), letter)).collect())
+    /// Makes operational events ([`outbox::Outbox::next`]) deliveries of those who ask for them, durably.
+    ///
+    /// # Errors
+    /// The store did not take it: they wait for the next start.
+    pub async fn announce(&self, events: &[Operational]) -> Result<(), StoreError> {
+        let _turn = self.changing.lock().await; // who is made or deleted meanwhile would be missed
+        announce::announce(&self.hands, &self.snapshot(), events).await
     }
 
     /// Lets a subscription that is paused or disabled go on at where intake stands now; gives what lies between, which

@@ -4,9 +4,10 @@ use crate::lane::settings::DeliverySettings;
 use crate::lane::signal::Turn;
 use crate::lane::state::Lane;
 use crate::matching::index::Index;
-use crate::model::event::Emitted;
+use crate::model::event::{Emitted, IntegrationEvent};
 use crate::model::id::Sid;
-use crate::model::subscription::{State, Subscription};
+use crate::model::operational;
+use crate::model::subscription::{State, Subscription, Tenant};
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::subscriptions::cell::{Cell, Hands};
@@ -87,6 +88,13 @@ impl Snapshot {
         groups.into_iter().map(|(_, group)| group).collect()
     }
 
+    /// The lanes of operators (tenant `*`) who ask for this event.
+    pub(crate) fn operators(&self, event: &IntegrationEvent) -> Vec<Arc<Cell>> {
+        let entries = self.index.matches(event).into_iter().map(|position| &self.indexed[position]);
+        let operators = entries.filter(|entry| entry.subscription.tenant == Tenant::All);
+        operators.map(|entry| Arc::clone(&entry.cell)).collect()
+    }
+
     /// The subscription with this id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Arc<Entry>> {
@@ -123,11 +131,26 @@ pub(crate) fn stand(lane: &mut Lane, state: State, turn: &mut Turn<'_>) {
     }
 }
 
-/// Lanes learn at a start what the store holds of them beside partitions: how much is dead, what replays mean.
+/// Lanes learn at a start what the store holds of them beside Kafka's partitions: how much is dead, since when they
+/// fail, what replays mean, which operational events they are owed.
 pub(crate) fn recall(store: &Store, cells: HashMap<Sid, &Arc<Cell>>) -> Result<(), StoreError> {
     for (sid, letters) in store.dead_weights()? {
         if let Some(cell) = cells.get(&sid) {
             cell.act(|lane, turn| lane.letters_found(letters, turn));
+        }
+    }
+    for (sid, since) in store.outages()? {
+        if let Some(cell) = cells.get(&sid) {
+            cell.act(|lane, _| lane.failing_found(since));
+        }
+    }
+    let (at, mut owed) = (operational::place(), HashMap::<Sid, Vec<_>>::new());
+    for (key, head) in store.ledger_heads_of(&at)? {
+        owed.entry(key.sid).or_default().push((key, head));
+    }
+    for (sid, rows) in owed {
+        if let Some(cell) = cells.get(&sid) {
+            cell.act(|lane, turn| lane.owe(&at, rows, turn));
         }
     }
     for replay in store.replays(None)? {
@@ -136,4 +159,98 @@ pub(crate) fn recall(store: &Store, cells: HashMap<Sid, &Arc<Cell>>) -> Result<(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::signal::{Disabling, Finished};
+    use crate::metrics::Metrics;
+    use crate::model::delivery::{LedgerHead, LedgerKey};
+    use crate::model::id::EventId;
+    use crate::model::operational::Happening;
+    use crate::model::outcome::{Answer, Outcome, RetryAfter};
+    use crate::model::record::TopicPartition;
+    use crate::model::time::Timestamp;
+    use crate::progress::partitions::Partitions;
+    use crate::runtime::clock;
+    use crate::store::settings::StoreSettings;
+    use crate::subscriptions::{Directory, written};
+    use crate::yaml::node::Node;
+    use std::path::Path;
+    use std::time::Duration;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    /// All subscriptions, as a start finds them in the store of this folder.
+    fn started(folder: &Path) -> Arc<Directory> {
+        let settings = StoreSettings { path: folder.join("store"), min_free: 0, ..StoreSettings::default() };
+        let store = Store::open(&settings, Box::new(|_| {})).unwrap();
+        let hands = Hands::new(store, Arc::new(Partitions::default()), Metrics::new());
+        Directory::load(Arc::new(hands), DeliverySettings::default()).unwrap()
+    }
+
+    fn stopped(directory: Arc<Directory>) {
+        directory.hands().store.close().unwrap();
+    }
+
+    fn owed(cell: &Arc<Cell>) {
+        let at = TopicPartition { topic: "t".into(), partition: 0 };
+        let (sid, event, now) = (cell.sid, EventId::from_bytes([1; 16]), clock::now());
+        let key = LedgerKey { at: at.clone(), sid, stream: 0, offset: 9, ord: 0, event };
+        let head = LedgerHead { attempts: 1, first: now, due: now, last: None, ordering_key: None, body_len: 0 };
+        cell.act(|lane, turn| lane.owe(&at, vec![(key, head)], turn));
+    }
+
+    /// The row is tried, in vain or not.
+    fn tried(directory: &Directory, cell: &Arc<Cell>, (status, now): (u16, Timestamp)) {
+        cell.act(|lane, turn| {
+            turn.now = now;
+            lane.tick(turn);
+            let attempt = lane.start(now).unwrap().attempt;
+            let answer = Answer { status, retry_after: RetryAfter::Absent, head: Default::default() };
+            lane.finished(Finished { attempt, outcome: Outcome::Answered(answer), event: None }, turn);
+        });
+        directory.hands().store.settle().unwrap();
+    }
+
+    #[tokio::test]
+    async fn sw_18_the_beginning_of_an_outage_survives_restarts_and_five_days_of_it_are_five_days() {
+        let (folder, begun) = (tempfile::tempdir().unwrap(), clock::now().after(HOUR));
+        let directory = started(folder.path());
+        let body = serde_json::json!({ "url": "https://example.com/hooks", "types": ["com.acme.**"] });
+        let guard = crate::egress::guard::Guard::new(Default::default());
+        let made = written::create(&Node::from_json(&"test".into(), &body), &guard, begun).unwrap();
+        let id = directory.create(made, Vec::new()).await.unwrap().id.clone();
+        let cell = |directory: &Directory| Arc::clone(&directory.snapshot().get(&id).unwrap().cell);
+        owed(&cell(&directory));
+        tried(&directory, &cell(&directory), (500, begun));
+        stopped(directory);
+
+        let directory = started(folder.path());
+        {
+            let again = cell(&directory);
+            assert_eq!(again.act(|lane, _| lane.vitals().failing_since()), Some(begun));
+            owed(&again);
+            let end = begun.after(HOUR * 24 * 5);
+            for before in [2, 1] {
+                let now = Timestamp::from_millis(end.as_millis() - before * 3_600_000);
+                tried(&directory, &again, (500, now));
+            }
+            tried(&directory, &again, (500, end));
+            assert_eq!(directory.hands().disabling.take().await, [(again.sid, Disabling::Failing)], "not before");
+        }
+        stopped(directory);
+
+        let directory = started(folder.path());
+        while !directory.hands().store.outages().unwrap().is_empty() {
+            owed(&cell(&directory));
+            tried(&directory, &cell(&directory), (204, begun.after(HOUR)));
+        }
+        stopped(directory);
+        let directory = started(folder.path());
+        assert_eq!(cell(&directory).act(|lane, _| lane.vitals().failing_since()), None, "it was well again");
+        let told = directory.hands().store.outbox().unwrap().into_iter().map(|event| event.what).collect::<Vec<_>>();
+        assert_eq!(told, [Happening::Failing, Happening::Recovered], "each once, whatever restarts there were");
+    }
 }

@@ -20,6 +20,7 @@ mod main_job;
 mod metrics;
 mod monitoring;
 mod no_loss;
+mod operators;
 mod outages;
 mod quick_start;
 mod registry;

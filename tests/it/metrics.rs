@@ -36,7 +36,8 @@ impl Day<'_> {
         let moved = wait::so_within(PATIENCE, || {
             self.seen.extend(moved(self.daemon));
             let names = ALL.iter().map(|one| one.name);
-            missing = names.filter(|n| !ELSEWHERE.contains(n) && !later.contains(n) && !self.seen.contains(n)).collect();
+            missing =
+                names.filter(|n| !ELSEWHERE.contains(n) && !later.contains(n) && !self.seen.contains(n)).collect();
             missing.is_empty()
         });
         assert!(moved, "{what}: {missing:?} did not move");

@@ -103,7 +103,7 @@ impl World {
                     self.excused.extend(self.out.remove(place).keys);
                     self.cut.push(attempt);
                 }
-                Effect::Disable(_) | Effect::Read | Effect::News(_) => {}
+                Effect::Disable(_) | Effect::Mark(_) | Effect::Read | Effect::News(_) => {}
                 Effect::Ended(place) => {
                     let cursors = self.flushed.cursors.keys();
                     assert_eq!(cursors.filter(|key| key.stream == place.stream).count(), 0, "its cursor is gone");

@@ -77,6 +77,9 @@ fn resources() -> [(&'static str, MethodRouter<Arc<Api>>); 22] {
     ]
 }
 
+/// Where an endpoint says yes.
+const HANDSHAKES: &str = "/v1/handshakes/{id}";
+
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let routes = resources().into_iter().fold(Router::new(), |routes, (path, methods)| routes.route(path, methods));
     finish(routes, api)
@@ -86,16 +89,18 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
 fn finish(routes: Router<Arc<Api>>, api: Arc<Api>) -> Router {
     routes
         .fallback(async |uri: Uri| Problem::of(Kind::NotFound, format!("there is nothing at {}", uri.path())))
-        .method_not_allowed_fallback(async |method: Method| {
-            Problem::of(Kind::MethodNotAllowed, format!("{method} is not available here"))
-        })
+        .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), admit))
         // Not behind `admit`: an endpoint has a grant, and no token.
-        .route("/v1/handshakes/{id}", get(handshake::grant).post(handshake::grant))
+        .route(HANDSHAKES, get(handshake::grant).post(handshake::grant).fallback(not_allowed))
         .layer(CatchPanicLayer::custom(broke_down))
         .layer(middleware::from_fn(wrap))
         .with_state(api)
+}
+
+async fn not_allowed(method: Method) -> Problem {
+    Problem::of(Kind::MethodNotAllowed, format!("{method} is not available here"))
 }
 
 /// Lets a request in when its token allows it; a resource learns who asks.
@@ -187,7 +192,7 @@ mod tests {
     async fn the_page_names_every_call_that_there_is_and_no_other() {
         let trial = Trial::open().await;
         let mut there = BTreeSet::new();
-        for (path, _) in resources() {
+        for path in resources().map(|(path, _)| path).into_iter().chain([HANDSHAKES]) {
             // No resource has it, so each tells what it has.
             let answer = trial.ask(&format!("TRACE {}", path.replace(['{', '}'], "x"))).send().await;
             answer.problem(405, "method-not-allowed");

@@ -3,9 +3,10 @@
 use crate::model::subscription::{Start, Subscription};
 use crate::model::time::Timestamp;
 use crate::runtime::clock;
+use crate::runtime::status::Report;
 use crate::store::space::Space;
 use crate::subscriptions::error::DirectoryError;
-use crate::subscriptions::health::{Health, Standing};
+use crate::subscriptions::health::{Behind, Health, Standing};
 use crate::subscriptions::snapshot::Entry;
 use crate::subscriptions::written;
 use crate::web::api::asked::{Document, Id};
@@ -25,6 +26,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::{error, info};
 
 /// How often a change without `If-Match` is tried when others change the same subscription.
@@ -203,11 +205,9 @@ pub(crate) fn refused(error: &DirectoryError) -> Problem {
 fn health(api: &Api, entry: &Entry) -> Value {
     let health = Health::of(entry.subscription.status.state, &entry.cell);
     let report = api.state.board.read();
-    let cursors = health.cursors.iter().map(|(at, offset)| {
-        let end = report.partitions.get(at).and_then(|partition| partition.end);
-        json!({ "topic": &*at.topic, "partition": at.partition, "offset": offset, "end": end })
-    });
+    let cursors = health.cursors.iter().map(|behind| cursor(behind, &report));
     let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+    let millis = |took: Option<Duration>| took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     json!({
         "places": { "live": health.live, "behind": health.behind, "joining": health.joining },
         "reason": Some(health.standing).filter(|standing| *standing != Standing::Live).map(Standing::as_str),
@@ -218,7 +218,25 @@ fn health(api: &Api, entry: &Entry) -> Value {
         "dead_letters": { "rows": health.letters.rows, "bytes": health.letters.bytes },
         "full": health.full,
         "cursors": cursors.collect::<Vec<_>>(),
+        "last_success_at": time(health.last_success),
+        "last_failure_at": time(health.last_failure),
         "failing_since": time(health.failing_since),
+        "consecutive_failures": health.consecutive_failures,
+        "p50_ms": millis(health.p50),
+        "p99_ms": millis(health.p99),
+    })
+}
+
+fn cursor(behind: &Behind, report: &Report) -> Value {
+    let Behind { at, offset, near } = behind;
+    let end = report.partitions.get(at).and_then(|partition| partition.end);
+    let headroom = report.beginnings.get(at).and_then(|beginning| beginning.headroom((*offset, *near)));
+    json!({
+        "topic": &*at.topic,
+        "partition": at.partition,
+        "offset": offset,
+        "end": end,
+        "retention_headroom_s": headroom.map(|headroom| headroom.as_secs()),
     })
 }
 
@@ -234,6 +252,7 @@ mod tests {
     use crate::model::id::Sid;
     use crate::model::record::TopicPartition;
     use crate::model::subscription::Tenant;
+    use crate::runtime::status::{Beginning, PartitionReport};
     use crate::web::trial::{Answer, Trial, order};
 
     fn path(answer: &Answer) -> String {
@@ -270,6 +289,9 @@ mod tests {
         let (mut got, mut made) = (got.json(), made);
         assert_eq!(got["health"]["ledger"], json!({ "rows": 0, "bytes": 0, "oldest": null }));
         assert_eq!((&got["health"]["in_flight"], &got["health"]["reason"]), (&json!(0), &Value::Null));
+        let unknown = ["last_success_at", "last_failure_at", "failing_since", "p50_ms", "p99_ms"];
+        assert!(unknown.iter().all(|key| got["health"].get(key) == Some(&Value::Null)), "{}", got["health"]);
+        assert_eq!(got["health"]["consecutive_failures"], json!(0));
         got.as_object_mut().unwrap().remove("health");
         made.as_object_mut().unwrap().remove("secrets");
         assert_eq!(got, made);
@@ -357,8 +379,13 @@ mod tests {
         );
         let health = get(&trial, &path(&answer)).await.json()["health"].clone();
         assert_eq!((&health["reason"], &health["places"]["behind"]), (&json!("starting"), &json!(1)));
-        let cursor = json!({ "topic": "shop.orders", "partition": 1, "offset": 0, "end": null });
-        assert_eq!(health["cursors"], json!([cursor]));
+        let cursor = |end: Option<i64>, headroom: Option<u64>| json!([{ "topic": "shop.orders", "partition": 1, "offset": 0, "end": end, "retention_headroom_s": headroom }]);
+        assert_eq!(health["cursors"], cursor(None, None));
+        trial.state.board.update(|report| {
+            report.partitions.insert(ours.clone(), PartitionReport { end: Some(7), ..PartitionReport::default() });
+            report.beginnings.insert(ours, Beginning { low: 0, first: None });
+        });
+        assert_eq!(get(&trial, &path(&answer)).await.json()["health"]["cursors"], cursor(Some(7), Some(0)));
         trial.create("", json!({ "start": "now" })).await;
         assert_eq!(trial.state.store.cursors().unwrap().len(), 3);
     }
