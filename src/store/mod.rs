@@ -50,7 +50,7 @@ use crate::store::reader::Reader;
 use crate::store::seal::Seal;
 use crate::store::settings::StoreSettings;
 use crate::store::sled_engine::SledEngine;
-use crate::store::space::{Floors, Meter, Space};
+use crate::store::space::{Disk, Floors, Meter, Space};
 use crate::store::topics::Topics;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -173,22 +173,10 @@ impl Store {
         self.0.floors.space()
     }
 
-    /// Free bytes of its disk.
+    /// What it takes of its disk, and what is left. Blocks.
     #[must_use]
-    pub fn free_bytes(&self) -> u64 {
-        self.0.floors.free()
-    }
-
-    /// Free bytes of its disk below which nothing is written.
-    #[must_use]
-    pub fn min_free(&self) -> u64 {
-        self.0.floors.min_free()
-    }
-
-    /// Bytes of its files. Blocks.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.0.reader.engine.size()
+    pub fn disk(&self) -> Disk {
+        self.0.floors.disk(self.0.reader.engine.size())
     }
 
     /// All ledger rows, without their events. Blocks.
@@ -817,7 +805,7 @@ mod tests {
             })
         };
         let store = Store::over(engine.clone(), meter, 100).unwrap();
-        assert_eq!((store.space(), store.free_bytes()), (Space::Hard, 99));
+        assert_eq!((store.space(), store.disk().free), (Space::Hard, 99));
         let (before, asked_before) = (engine.history().len(), asked.load(Atomic::SeqCst));
         let told = submit(&store, park(0, 10).2);
         // The writer itself asks the disk again, and again.

@@ -30,6 +30,17 @@ pub(crate) struct Floors {
     last: Mutex<Option<(Instant, u64)>>,
 }
 
+/// The disk of a store, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// In the files of the store.
+    pub taken: u64,
+    /// Free.
+    pub free: u64,
+    /// Free, below which nothing is written.
+    pub min_free: u64,
+}
+
 // === impl Floors ===
 
 impl Floors {
@@ -46,9 +57,9 @@ impl Floors {
         }
     }
 
-    /// Free bytes below which nothing is written.
-    pub(crate) fn min_free(&self) -> u64 {
-        self.min_free
+    /// The disk of a store whose files have so many bytes.
+    pub(crate) fn disk(&self, taken: u64) -> Disk {
+        Disk { taken, free: self.free(), min_free: self.min_free }
     }
 
     /// Free bytes, at most a second old. A disk that cannot be asked counts as one with room: writing will tell.

@@ -18,7 +18,7 @@ use crate::runtime::{clock, random};
 use crate::store::batch::Batch;
 use crate::store::error::StoreError;
 use crate::subscriptions::cell::{Cell, Hands};
-use crate::subscriptions::snapshot::Snapshot;
+use crate::subscriptions::snapshot::{Group, Snapshot};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -164,9 +164,30 @@ fn forget(gone: impl IntoIterator<Item = (Arc<Cell>, Weight)>) {
     }
 }
 
-/// Passes quarantined records again, by the ids of their rows, as `pass` says; what that changes is handed to the store.
-/// Blocks.
-pub(crate) fn pass(
+/// Passes quarantined records again, by the ids of their rows, as `pass` says; what they become is owed to those of the
+/// snapshot who take it.
+///
+/// # Errors
+/// The store cannot be read, or did not take it.
+pub(crate) async fn pass(
+    hands: &Arc<Hands>,
+    (snapshot, quarantine): (Arc<Snapshot>, Arc<Quarantine>),
+    ids: Vec<String>,
+    pass: impl Fn(&Quarantined) -> Passed + Send + 'static,
+) -> Result<Again, StoreError> {
+    let ours = Arc::clone(hands);
+    let passing = tokio::task::spawn_blocking(move || {
+        pass_each(&ours, &quarantine, &ids, |row| {
+            let passed = pass(row);
+            let takers = snapshot.takers(&passed.events).into_iter();
+            (passed, takers.map(|Group { cell, events }| (cell, events)).collect())
+        })
+    });
+    passing.await.map_err(|_| StoreError::Closed)??.land(hands).await
+}
+
+/// What the change is, handed to the store. Blocks.
+fn pass_each(
     hands: &Hands,
     quarantine: &Quarantine,
     ids: &[String],
@@ -231,7 +252,7 @@ impl Underway {
     }
 
     /// Waits until all of it is durable, then gives the lanes their rows.
-    pub(crate) async fn land(self, hands: &Hands) -> Result<Again, StoreError> {
+    async fn land(self, hands: &Hands) -> Result<Again, StoreError> {
         for durable in self.durable {
             durable.await.unwrap_or(Err(StoreError::Closed))?;
         }

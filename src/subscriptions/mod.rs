@@ -50,7 +50,7 @@ use crate::subscriptions::amend::{Amendment, Tuned};
 use crate::subscriptions::cell::Hands;
 use crate::subscriptions::error::DirectoryError;
 use crate::subscriptions::skip::Skipped;
-use crate::subscriptions::snapshot::{Entry, Group, Snapshot, enter, recall, stand};
+use crate::subscriptions::snapshot::{Entry, Snapshot, enter, recall, stand};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -343,16 +343,7 @@ impl Directory {
         pass: impl Fn(&Quarantined) -> Passed + Send + 'static,
     ) -> Result<Again, StoreError> {
         let _turn = self.changing.lock().await; // who is made or deleted meanwhile would be missed
-        let (hands, quarantine) = (Arc::clone(&self.hands), Arc::clone(quarantine));
-        let (snapshot, ids) = (self.snapshot(), ids.to_vec());
-        let passing = tokio::task::spawn_blocking(move || {
-            again::pass(&hands, &quarantine, &ids, |row| {
-                let passed = pass(row);
-                let takers = snapshot.takers(&passed.events).into_iter();
-                (passed, takers.map(|Group { cell, events }| (cell, events)).collect())
-            })
-        });
-        passing.await.map_err(|_| StoreError::Closed)??.land(&self.hands).await
+        again::pass(&self.hands, (self.snapshot(), Arc::clone(quarantine)), ids.to_vec(), pass).await
     }
 
     /// Makes operational events ([`outbox::Outbox::next`]) deliveries of those who ask for them, durably.

@@ -78,6 +78,7 @@ impl Totals {
 pub(crate) fn gauges(state: &State) -> Gauges {
     let (report, totals, now) = (state.board.read(), Totals::of(&state.directory), clock::now());
     foresee(state, &report);
+    let disk = state.store.disk();
     Gauges {
         partitions: partitions(&report, now),
         in_flight_bytes: state.directory.hands().partitions.bytes(),
@@ -91,9 +92,9 @@ pub(crate) fn gauges(state: &State) -> Gauges {
         cursors: totals.cursors,
         cursor_headroom: report.cursor_headroom,
         catch_up_lag: totals.lag,
-        store_bytes: state.store.bytes(),
-        store_free_bytes: state.store.free_bytes(),
-        store_min_free: state.store.min_free(),
+        store_bytes: disk.taken,
+        store_free_bytes: disk.free,
+        store_min_free: disk.min_free,
         reload_refused: report.reload.as_ref().is_some_and(|reload| reload.taken == Taken::Refused),
         config_generation: report.generation,
         subscriptions: totals.subscriptions,
