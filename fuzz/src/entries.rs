@@ -189,8 +189,11 @@ pub fn yaml(bytes: &[u8]) {
         Err(problems) => drop(report::report(&problems, &|_| Some(text.to_owned()))),
         Ok(node) => {
             let value = node.to_json();
-            let again = reader::read(&"g".into(), &writer::block(&value, 0)).map(|node| node.to_json());
-            assert_eq!(again, Ok(value));
+            let written = writer::block(&value, 0);
+            // Aliases are written out, which may take more than a file may have.
+            if written.len() <= reader::MAX_BYTES {
+                assert_eq!(reader::read(&"g".into(), &written).map(|node| node.to_json()), Ok(value));
+            }
         }
     }
 }

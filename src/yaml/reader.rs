@@ -18,6 +18,8 @@ pub const MAX_BYTES: usize = 1 << 20;
 pub const MAX_DEPTH: usize = 64;
 /// The most values of one file, counting each copy that an alias makes.
 pub const MAX_NODES: usize = 100_000;
+/// So many bytes of a text that an alias copies count as one value more: about what a value takes in memory.
+const BYTES_PER_NODE: usize = 64;
 
 /// Reads one YAML document. An empty text is null.
 ///
@@ -163,9 +165,7 @@ impl Reader {
             Body::List(nodes) => Data::List(nodes),
             Body::Map { entries, .. } => Data::Map(entries),
         };
-        let node = Node { place, data };
-        let nodes = if anchor == 0 { 0 } else { size(&node) };
-        self.put(Anchored { node, height, nodes }, anchor);
+        self.put(Anchored { node: Node { place, data }, height, nodes: 0 }, anchor);
         Ok(())
     }
 
@@ -179,6 +179,7 @@ impl Reader {
                 self.problems.add(&place, "", "a key must be a string", "Write the key out");
                 return Err(Stop);
             };
+            self.count(&place, copy.nodes)?;
             return self.key(&text, ScalarStyle::DoubleQuoted, place);
         }
         self.deep_enough(&place, copy.height)?;
@@ -193,7 +194,7 @@ impl Reader {
 
     fn put(&mut self, value: Anchored, anchor: usize) {
         if anchor != 0 {
-            self.anchors.insert(anchor, value.clone());
+            self.anchors.insert(anchor, Anchored { nodes: size(&value.node), ..value.clone() });
         }
         let Anchored { node, height, .. } = value;
         let Some(open) = self.open.last_mut() else {
@@ -311,11 +312,15 @@ fn advice(info: &str, before: &str, line: &str) -> &'static str {
     }
 }
 
+/// How many values a copy counts as: a long text is as many as take up that much.
 fn size(node: &Node) -> usize {
+    let text = |text: &str| 1 + text.len() / BYTES_PER_NODE;
     match &node.data {
         Data::List(nodes) => 1 + nodes.iter().map(size).sum::<usize>(),
-        Data::Map(entries) => 1 + entries.iter().map(|entry| 1 + size(&entry.value)).sum::<usize>(),
-        _ => 1,
+        Data::Map(entries) => 1 + entries.iter().map(|entry| text(&entry.key) + size(&entry.value)).sum::<usize>(),
+        Data::String(value) => text(value),
+        Data::Number(number) => text(number.as_str()),
+        Data::Null | Data::Bool(_) => 1,
     }
 }
 
@@ -506,6 +511,10 @@ mod tests {
             bomb.push_str(&format!("a{i}: &a{i} [{copies}]\n"));
         }
         assert!(mistakes(&bomb)[0].contains("100000 values"));
+        let text = "x".repeat(1 << 16);
+        assert!(mistakes(&format!("a: &a {text}\nb: [{}]", ["*a"; 200].join(",")))[0].contains("100000 values"));
+        let keys: Vec<_> = (0..200).map(|_| "{*a : 1}").collect();
+        assert!(mistakes(&format!("a: &a {text}\nb: [{}]", keys.join(",")))[0].contains("100000 values"));
         let mut deep = String::from("a0: &a0 [x]\n");
         for i in 1..100 {
             deep.push_str(&format!("a{i}: &a{i} [*a{}]\n", i - 1));

@@ -9,6 +9,10 @@ use serde_json::Value;
 
 /// A list or map of scalars that takes no more letters stands on the line of its key.
 const SHORT: usize = 60;
+/// YAML reads no key of more than 1024 letters, quotes and escapes included, unless it is led in.
+const LONG: usize = 1_000;
+/// What leads in a long key.
+const LED_IN: &str = "? ";
 
 /// What stands behind `key:`, where the key is indented by `indent`: on the same line, or below.
 #[must_use]
@@ -27,7 +31,9 @@ pub fn block(value: &Value, indent: usize) -> String {
     let lines: Vec<String> = match value {
         Value::Object(map) if !map.is_empty() => {
             let entry = |(name, value): (&String, &Value)| {
-                format!("{margin}{}:{}", key(name, Around::Block), behind_key(value, indent))
+                let (key, behind) = (key(name, Around::Block), behind_key(value, indent));
+                let colon = if key.starts_with(LED_IN) { format!("\n{margin}:") } else { ":".to_owned() };
+                format!("{margin}{key}{colon}{behind}")
             };
             map.iter().map(entry).collect()
         }
@@ -46,8 +52,12 @@ pub fn block(value: &Value, indent: usize) -> String {
 pub fn flow(value: &Value) -> String {
     match value {
         Value::Object(map) if !map.is_empty() => {
-            let entries: Vec<String> =
-                map.iter().map(|(name, value)| format!("{}: {}", key(name, Around::Flow), flow(value))).collect();
+            let entry = |(name, value): (&String, &Value)| {
+                let key = key(name, Around::Flow);
+                let colon = if key.starts_with(LED_IN) { " :" } else { ":" };
+                format!("{key}{colon} {}", flow(value))
+            };
+            let entries: Vec<String> = map.iter().map(entry).collect();
             format!("{{ {} }}", entries.join(", "))
         }
         Value::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
@@ -95,8 +105,13 @@ fn scalar(value: &Value, around: Around) -> String {
     }
 }
 
+/// A key, led in when it is long; no other key begins so.
 fn key(name: &str, around: Around) -> String {
-    if name != "<<" && is_plain(name, around) { name.to_owned() } else { quoted(name) }
+    if name != "<<" && is_plain(name, around) {
+        return name.to_owned();
+    }
+    let quoted = quoted(name);
+    if quoted.chars().count() > LONG { format!("{LED_IN}{quoted}") } else { quoted }
 }
 
 /// Whether `text` can stand without quotes: in letters that every reader takes as they are, and read as text.
@@ -133,6 +148,15 @@ mod tests {
 
     fn read(text: &str) -> Value {
         reader::read(&"f".into(), text).unwrap_or_else(|problems| panic!("{problems}\n{text}")).to_json()
+    }
+
+    #[test]
+    fn a_key_that_is_longer_than_yaml_reads_is_led_in() {
+        let long = |letter: &str| letter.repeat(1_100);
+        let value = json!([{long("a"): {long("\u{1}"): 1}, "b": [{long("c"): []}, long("d")]}]);
+        for text in [block(&value, 0), flow(&value)] {
+            assert_eq!(read(&text), value);
+        }
     }
 
     #[test]

@@ -7,12 +7,13 @@ use crate::decode::protobuf::known;
 use crate::model::schema::Reference;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use prost_reflect::FileDescriptor;
 use prost_reflect::prost::Message;
 use prost_reflect::prost_types::FileDescriptorProto;
+use prost_reflect::{DescriptorPool, FileDescriptor};
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The name of a file that a registry holds; it has none there.
 const NAMELESS: &str = "the schema";
@@ -119,11 +120,23 @@ pub(crate) fn file(sources: Sources) -> Result<FileDescriptor, String> {
     let mut resolver = ChainFileResolver::new();
     resolver.add(sources);
     resolver.add(GoogleFileResolver::new());
-    let mut compiler = Compiler::with_file_resolver(resolver);
-    compiler.include_imports(true);
-    compiler.open_file(&name).map_err(|error| error.to_string())?;
-    let file = compiler.descriptor_pool().get_file_by_name(&name);
-    file.ok_or_else(|| "it holds no file".to_owned())
+    walled(|| {
+        let mut compiler = Compiler::with_file_resolver(resolver);
+        compiler.include_imports(true);
+        compiler.open_file(&name).map_err(|error| error.to_string())?;
+        let file = compiler.descriptor_pool().get_file_by_name(&name);
+        file.ok_or_else(|| "it holds no file".to_owned())
+    })
+}
+
+/// A descriptor set as `protoc` writes it.
+pub(crate) fn set(bytes: &[u8]) -> Result<DescriptorPool, String> {
+    walled(|| DescriptorPool::decode(bytes).map_err(|error| error.to_string()))
+}
+
+/// Who links descriptors has panicked on such as contradict themselves, which a registry may hand out.
+fn walled<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("its descriptors contradict themselves".to_owned()))
 }
 
 #[cfg(test)]
@@ -137,6 +150,13 @@ mod tests {
         assert!(told("import \"a/b.proto\";").contains("a/b.proto"));
         let itself = Reference { name: "a.proto".into(), text: "import \"a.proto\";".into() };
         assert!(file(Sources::of_registry("import \"a.proto\";", &[itself])).is_err());
+    }
+
+    #[test]
+    fn descriptors_that_contradict_themselves_are_told_and_do_no_harm() {
+        // It is base64 of a descriptor.
+        let told = file(Sources::of_registry("package/tbge/tpj5e5syntaxWIGcHJvdG4z", &[])).unwrap_err();
+        assert_eq!(told, "its descriptors contradict themselves");
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Message {
     /// # Errors
     /// The bytes are none, or it does not hold the message.
     pub fn of_set(name: &str, set: &[u8]) -> Result<Self, MessageError> {
-        let pool = DescriptorPool::decode(set).map_err(|error| MessageError::File(error.to_string()))?;
+        let pool = compile::set(set).map_err(MessageError::File)?;
         Self::named(name, &pool)
     }
 
