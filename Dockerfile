@@ -13,20 +13,24 @@ COPY src src
 COPY benches benches
 # The sample shop is part of the binary.
 COPY config config
+# What `hookline export` gives editors.
+COPY schemas schemas
 COPY deploy/sbom deploy/sbom
 # The caches are the builder's own: a change of the sources does not fetch and build everything anew.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --bin hookline && \
     strip -o /hookline target/release/hookline && \
+    cp "$(ldd /hookline | grep -o '/[^ ]*/libgcc_s[^ ]*')" /libgcc_s.so.1 && \
     deploy/sbom > /sbom.cdx.json && \
     mkdir -p /store
 
 FROM scratch AS sbom
 COPY --from=build /sbom.cdx.json /
 
-# glibc, libgcc, certificates, time zones, a user named nonroot (65532): 24 MB. No shell, no package manager.
-FROM gcr.io/distroless/cc-debian12:nonroot
+# glibc, certificates, time zones, a user named nonroot (65532). No shell, no package manager, no second OpenSSL.
+FROM gcr.io/distroless/base-nossl-debian12:nonroot
+COPY --from=build /libgcc_s.so.1 /usr/lib/libgcc_s.so.1
 COPY --from=build /hookline /usr/bin/hookline
 COPY --from=build /sbom.cdx.json /usr/share/doc/hookline/sbom.cdx.json
 COPY LICENSE /usr/share/doc/hookline/LICENSE

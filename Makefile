@@ -30,6 +30,7 @@ crash: kafka ## the delivery protocol under N kills (200), at fail points and at
 
 check: ## format, lints, docs, licences and advisories, the Helm chart, alerts and dashboard
 	@cargo fmt --all --check
+	@tests/image/context
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; \

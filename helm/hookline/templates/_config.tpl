@@ -28,7 +28,7 @@ ways to give it (values, text) and the third (a ConfigMap that is there already)
 {{/* What takes effect only at a restart (docs/reload.md), for the checksum that makes the pod anew. */}}
 {{- define "hookline.restartConfig" -}}
 {{- $config := include "hookline.config" . | fromYaml -}}
-{{- $kept := omit $config "topics" "mappings" "subscriptions" "delivery" "limits" "log" -}}
+{{- $kept := omit $config "topics" "mappings" "subscriptions" "secrets" "catalogue" "delivery" "limits" "log" -}}
 {{- $limits := omit (default dict $config.limits) "event_bytes" "lane_queue" -}}
 {{- $log := omit (default dict $config.log) "level" -}}
 {{- toYaml (dict "config" $kept "limits" $limits "log" $log) -}}
