@@ -5,18 +5,20 @@ use crate::cli::common::{Common, Exit};
 use crate::cli::output::{self, Output};
 use crate::config::Config;
 use crate::config::error::ConfigError;
+use crate::config::log::LogSettings;
 use crate::config::rules::{self, RuleFiles};
 use crate::config::{declared, reads};
 use crate::dryrun::suite::Test;
 use crate::model::subscription::Subscription;
 use crate::pipeline::Pipeline;
+use crate::store::settings::StoreSettings;
 use crate::yaml::node::{Data, Node};
 use crate::yaml::reader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Keys by which a config file is told from a mapping file; both may have `mappings`.
-const CONFIG: [&str; 15] = [
+const CONFIG: [&str; 16] = [
     "kafka",
     "topics",
     "catalogue",
@@ -26,6 +28,7 @@ const CONFIG: [&str; 15] = [
     "egress",
     "api",
     "metrics",
+    "verification",
     "log",
     "shutdown",
     "schema_registry",
@@ -64,6 +67,14 @@ enum Kind {
 /// [`Exit::Invalid`]; what is wrong is printed already.
 pub fn load(common: &Common, output: &Output) -> Result<Config, Exit> {
     take(Config::load(&config_file(common, output)?, &common.sets), output)
+}
+
+/// Loads what commands need that work on a store: the rest of the config may be wrong.
+///
+/// # Errors
+/// As [`load`].
+pub fn store(common: &Common, output: &Output) -> Result<(StoreSettings, LogSettings), Exit> {
+    take(Config::load_store(&config_file(common, output)?, &common.sets), output)
 }
 
 /// Loads what `paths` stand for, each config for itself, all mapping files and all subscription files together; without a
@@ -192,5 +203,13 @@ mod tests {
             }
         }
         assert_eq!(super::kind(&folder.path().join("absent.yaml")), Kind::Mappings);
+    }
+
+    #[test]
+    fn every_section_of_a_config_tells_it_from_other_files() {
+        let example = reader::read(&Arc::from(""), include_str!("../../config/hookline.example.yaml")).unwrap();
+        let Data::Map(entries) = example.data else { panic!("a config is a map") };
+        let sections = entries.iter().map(|entry| entry.key.as_str()).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(sections, CONFIG.into_iter().chain(["mappings", "subscriptions"]).collect());
     }
 }

@@ -81,8 +81,17 @@ Example:
     /// Goes on where it was paused; enables one that was disabled
     #[command(after_help = "\
 Example:
-  hookline subscription resume sub_01JD0000000000000000000000")]
-    Resume(One),
+  hookline subscription resume sub_01JD0000000000000000000000
+  hookline subscription resume sub_01JD0000000000000000000000 --from now")]
+    Resume {
+        /// Which one.
+        #[command(flatten)]
+        one: One,
+        /// Where it goes on: cursor, where it stands; or now, and what lies between is not sent
+        #[arg(long, value_name = "PLACE", default_value = "cursor", hide_default_value = true)]
+        #[arg(value_parser = ["cursor", "now"], hide_possible_values = true)]
+        from: String,
+    },
     /// Makes one attempt now, with a made-up event; nothing of it is kept. Ends with 1 when it is not accepted
     #[command(after_help = "\
 Example:
@@ -189,8 +198,8 @@ pub async fn run(args: Args, output: Output) -> anyhow::Result<Exit> {
             Remote::of(&reach)?.delete(&["subscriptions", &id], &[]).await?;
             shown::done(&json!({ "deleted": id }), (&reach, &output))
         }
-        Command::Pause(one) => turn(&one, "pause", &output).await,
-        Command::Resume(one) => turn(&one, "resume", &output).await,
+        Command::Pause(one) => turn(&one, ("pause", json!({})), &output).await,
+        Command::Resume { one, from } => turn(&one, ("resume", json!({ "from": from })), &output).await,
         Command::Test { one: One { id, reach }, event_type } => {
             let body = event_type.map_or(json!({}), |event_type| json!({ "type": event_type }));
             let told = Remote::of(&reach)?.post(&["subscriptions", &id, "test"], &body).await?;
@@ -211,8 +220,8 @@ pub async fn run(args: Args, output: Output) -> anyhow::Result<Exit> {
     }
 }
 
-async fn turn(One { id, reach }: &One, what: &str, output: &Output) -> anyhow::Result<Exit> {
-    let now = Remote::of(reach)?.post(&["subscriptions", id, what], &json!({})).await?;
+async fn turn(One { id, reach }: &One, (what, how): (&str, Value), output: &Output) -> anyhow::Result<Exit> {
+    let now = Remote::of(reach)?.post(&["subscriptions", id, what], &how).await?;
     let told = json!({ "id": now["id"], "status": now["status"], "status_reason": now["status_reason"] });
     if reach.json { shown::one(&now, (reach, output)) } else { shown::one(&told, (reach, output)) }
 }

@@ -191,7 +191,7 @@ mod tests {
             "SLOTS" => Some("7".to_owned()),
             _ => None,
         };
-        crate::config::load(&file, &[], environment)
+        crate::config::load(&file, (&[], &[]), environment, crate::config::read)
     }
 
     fn one(id: &str, more: &str) -> String {

@@ -127,7 +127,16 @@ impl Config {
     /// All mistakes in all files.
     #[allow(clippy::disallowed_methods, reason = "the environment is read here, once")]
     pub fn load(file: &Path, sets: &[String]) -> Result<Self, ConfigError> {
-        load(file, sets, |name| std::env::var(name).ok())
+        load(file, (sets, &[]), |name| std::env::var(name).ok(), read)
+    }
+
+    /// Reads its sections `store` and `log` alone: a store can be saved whatever is wrong with the rest.
+    ///
+    /// # Errors
+    /// All mistakes in these.
+    #[allow(clippy::disallowed_methods, reason = "the environment is read here, once")]
+    pub fn load_store(file: &Path, sets: &[String]) -> Result<(StoreSettings, LogSettings), ConfigError> {
+        load(file, (sets, &["store", "log"]), |name| std::env::var(name).ok(), store_and_log)
     }
 
     /// What of it cannot change while the process runs. Whoever adds a section decides here which it is.
@@ -176,10 +185,19 @@ impl Config {
     }
 }
 
-fn load(file: &Path, sets: &[String], environment: Environment) -> Result<Config, ConfigError> {
+/// Reads the file, or only some sections of it.
+fn load<T>(
+    file: &Path,
+    (sets, only): (&[String], &[&str]),
+    environment: Environment,
+    read: impl FnOnce(&Node, &mut Reading, &mut Sources) -> Option<T>,
+) -> Result<T, ConfigError> {
     let (mut reading, mut sources) = (Reading::new(file, environment), Sources::default());
     let config = tree(file, &mut reading, &mut sources).and_then(|mut tree| {
         sets::apply(&mut tree, sets, &mut reading.problems);
+        if let (Data::Map(entries), false) = (&mut tree.data, only.is_empty()) {
+            entries.retain(|entry| only.contains(&entry.key.as_str()));
+        }
         reading.remember(masked::secrets(&tree));
         reading.refer(&mut tree, "");
         read(&tree, &mut reading, &mut sources)
@@ -265,6 +283,11 @@ fn read(tree: &Node, reading: &mut Reading, sources: &mut Sources) -> Option<Con
     })
 }
 
+fn store_and_log(tree: &Node, reading: &mut Reading, _: &mut Sources) -> Option<(StoreSettings, LogSettings)> {
+    let mut top = Fields::of(&Field::new(tree, ""), &mut reading.problems)?;
+    Some((store::read(top.optional("store"), reading), log::read(top.optional("log"), reading)))
+}
+
 /// The files and folders of `mappings`, relative to the configuration; `mappings` beside it when nothing is said.
 fn mapping_paths(field: Option<Field<'_>>, top: &Place, reading: &mut Reading) -> Vec<Named> {
     let Some(field) = field else {
@@ -330,7 +353,8 @@ mod tests {
         fs::write(folder.path().join("a.proto"), "package shop; message Order {}").unwrap();
         fs::write(folder.path().join("a.avsc"), "\"string\"").unwrap();
         fs::write(&file, text).unwrap();
-        load(&file, &sets.iter().map(|set| (*set).to_owned()).collect::<Vec<_>>(), env)
+        let sets = sets.iter().map(|set| (*set).to_owned()).collect::<Vec<_>>();
+        load(&file, (&sets, &[]), env, read)
     }
 
     #[track_caller]
@@ -347,6 +371,19 @@ mod tests {
             told.split_once("hookline.yaml:").map_or(told.clone(), |(_, rest)| rest.to_owned())
         };
         error.problems.0.iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_store_is_found_whatever_is_wrong_with_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hookline.yaml");
+        let rest = "kafka: { brokers: '${env:ABSENT}', groop: x }\nmappings: [gone]\nodd: 1\n";
+        fs::write(&file, format!("{rest}store: {{ path: there, cache: 64MiB }}\nlog: {{ level: warn }}")).unwrap();
+        let (store, _) = load(&file, (&[], &["store", "log"]), env, store_and_log).unwrap();
+        assert_eq!((store.path, store.cache), ("there".into(), 64 << 20));
+        fs::write(&file, format!("{rest}store: {{ paht: there }}")).unwrap();
+        let refused = load(&file, (&[], &["store", "log"]), env, store_and_log).unwrap_err();
+        assert_eq!(refused.problems.0.len(), 1, "{}", refused.report());
     }
 
     #[test]
@@ -412,7 +449,7 @@ mod tests {
     #[test]
     fn the_minimal_configuration_runs_the_sample_shop() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/hookline.yaml");
-        let config = load(&file, &[], env).map_err(|error| error.report()).unwrap();
+        let config = load(&file, (&[], &[]), env, read).map_err(|error| error.report()).unwrap();
         assert_eq!(config.kafka, KafkaSettings::default());
         assert!(config.mappings.matches_topic("shop.orders") && config.mappings.matches_topic("shop.payments"));
     }
@@ -736,7 +773,7 @@ secrets: { a: hunter2 }
         fs::write(folder.path().join("mappings/m.yaml"), mapping).unwrap();
         let with = |secrets: &str| {
             fs::write(&file, secrets).unwrap();
-            load(&file, &[], env).map_err(|error| error.to_string())
+            load(&file, (&[], &[]), env, read).map_err(|error| error.to_string())
         };
         let config = with("secrets: { partner: hunter2 }").unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
@@ -754,7 +791,7 @@ secrets: { a: hunter2 }
         fs::write(&file, "").unwrap();
         fs::write(folder.path().join("mappings/m.yaml"), "tables: { country: { $file: country.csv } }").unwrap();
         fs::write(&table, "code,name\nNO,Norway\n").unwrap();
-        let reads = load(&file, &[], env).map_err(|error| error.report()).unwrap().reads;
+        let reads = load(&file, (&[], &[]), env, read).map_err(|error| error.report()).unwrap().reads;
         assert_eq!(reads.again(), reads);
         fs::write(&table, "code,name\nNO,Norge\n").unwrap();
         assert_ne!(reads.again(), reads);
@@ -763,7 +800,7 @@ secrets: { a: hunter2 }
     #[test]
     fn seven_mistakes_are_told_at_once_each_with_its_line() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config/seven-mistakes");
-        let error = load(&folder.join("hookline.yaml"), &[], env).unwrap_err();
+        let error = load(&folder.join("hookline.yaml"), (&[], &[]), env, read).unwrap_err();
         let report = error.report().replace(&format!("{}/", folder.display()), "");
         assert_eq!(error.problems.0.len(), 7, "{report}");
         for expected in [
@@ -782,7 +819,7 @@ secrets: { a: hunter2 }
 
     #[test]
     fn a_file_that_is_not_there_is_told_with_what_to_do() {
-        let told = load(Path::new("/no/such/hookline.yaml"), &[], env).unwrap_err().report();
+        let told = load(Path::new("/no/such/hookline.yaml"), (&[], &[]), env, read).unwrap_err().report();
         assert!(told.starts_with("/no/such/hookline.yaml: cannot be read: "), "{told}");
         assert!(told.contains("--config FILE"), "{told}");
     }

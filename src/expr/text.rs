@@ -223,7 +223,11 @@ fn pieces(source: &str) -> Result<Vec<Piece<'_>>, Mistake> {
         let inner = &source[at + 2..];
         let place = source[..at].chars().count();
         let Some(end) = closing(inner) else {
-            return Err(Mistake::new("`${` is not closed by `}`", "write `$${` for a literal `${`").at(place));
+            return Err(Mistake::new(
+                "`${` is not closed by `}`",
+                "close it with `}`; a literal `${` is written `$${`",
+            )
+            .at(place));
         };
         pieces.push(Piece::Filled(&inner[..end], place + 2));
         from = at + 2 + end + 1;

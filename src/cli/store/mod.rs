@@ -12,8 +12,8 @@ use crate::cli::common::{Common, Exit};
 use crate::cli::loaded;
 use crate::cli::logs;
 use crate::cli::output::Output;
-use crate::config::Config;
 use crate::runtime::fault;
+use crate::store::settings::StoreSettings;
 
 /// Works on the store of a daemon that is stopped
 #[derive(Clone, Debug, clap::Args)]
@@ -22,7 +22,7 @@ Example:
   hookline store check --config config/hookline.yaml
   hookline store export backup.hookline
 
-  Each of them refuses while a daemon has the store.")]
+  Each of them refuses while a daemon has the store. Of the config they read `store` and `log` alone, but for `adopt`.")]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
@@ -49,21 +49,24 @@ pub enum Command {
 /// # Errors
 /// The store is in use, or it cannot be done; each command says more.
 pub async fn run(args: Args, common: Common, output: Output) -> anyhow::Result<Exit> {
-    let config = match loaded::load(&common, &output) {
-        Ok(config) => config,
+    let (store, log) = match loaded::store(&common, &output) {
+        Ok(loaded) => loaded,
         Err(exit) => return Ok(exit),
     };
-    drop(logs::begin(&config.log, &output)?);
+    drop(logs::begin(&log, &output)?);
     fault::arm();
-    tokio::task::spawn_blocking(move || act(args.command, config, &output)).await?
+    tokio::task::spawn_blocking(move || act(args.command, &store, (&common, &output))).await?
 }
 
-fn act(command: Command, config: Config, output: &Output) -> anyhow::Result<Exit> {
+fn act(command: Command, store: &StoreSettings, (common, output): (&Common, &Output)) -> anyhow::Result<Exit> {
     match command {
-        Command::Check(args) => check::run(args, &config.store, output),
-        Command::Export(args) => export::run(args, &config.store, output),
-        Command::Import(args) => import::run(args, &config.store, output),
-        Command::Compact(args) => compact::run(args, &config.store, output),
-        Command::Adopt(args) => adopt::run(args, config, output),
+        Command::Check(args) => check::run(args, store, output),
+        Command::Export(args) => export::run(args, store, output),
+        Command::Import(args) => import::run(args, store, output),
+        Command::Compact(args) => compact::run(args, store, output),
+        Command::Adopt(args) => match loaded::load(common, output) {
+            Ok(config) => adopt::run(args, config, output),
+            Err(exit) => Ok(exit),
+        },
     }
 }
