@@ -5,7 +5,7 @@
 //! up to intake, intake takes over.
 
 mod aboard;
-mod compaction;
+mod keeping;
 mod lately;
 mod parts;
 mod passing;
@@ -19,7 +19,7 @@ mod waiters;
 #[cfg(test)]
 mod world;
 
-use crate::catchup::compaction::Compaction;
+use crate::catchup::keeping::Keeping;
 use crate::catchup::lately::Lately;
 use crate::catchup::parts::Parts;
 use crate::catchup::reader::Reader;
@@ -83,7 +83,7 @@ impl Catchup {
                 scope.spawn(|| work(&parts, &kafka, None));
             }
             let beside =
-                Beside { retention: Retention::new(), tails: Tails::new(), compaction: Compaction::new(kafka.clone()) };
+                Beside { retention: Retention::new(), tails: Tails::new(), keeping: Keeping::new(kafka.clone()) };
             work(&parts, &kafka, Some(beside));
         });
     }
@@ -93,17 +93,17 @@ impl Catchup {
 struct Beside {
     retention: Retention,
     tails: Tails,
-    compaction: Compaction,
+    keeping: Keeping,
 }
 
 /// One scan after the other.
 fn work(parts: &Parts, kafka: &KafkaSettings, mut beside: Option<Beside>) {
     let (mut reader, mut scanned, mut worked) = (Reader::new(kafka.clone()), Instant::now(), Duration::ZERO);
     while !parts.shutdown.stopping() {
-        if let Some(Beside { retention, tails, compaction }) = &mut beside {
+        if let Some(Beside { retention, tails, keeping }) = &mut beside {
             retention.look(parts, &mut reader);
             tails.look(parts, &mut reader);
-            compaction.look(parts);
+            keeping.look(parts);
         }
         let next = parts.next(reader.stands_on());
         if let Next::Scan((choice, waiters)) = next {
@@ -200,8 +200,9 @@ mod tests {
         world.book.answer();
         world.until("all", |world| world.book.of(second).len() >= 400).await;
         assert_eq!(world.book.sorted(second), (0..400).collect::<Vec<_>>());
+        // Alone each would read 400. Who comes back after what it needs was let go reads some of it again.
         let read = world.records_read();
-        assert!((400..500).contains(&read), "{read} records read for two riders of 400");
+        assert!((400..600).contains(&read), "{read} records read for two riders of 400");
         world.stop(running);
     }
 

@@ -3,7 +3,9 @@
 use crate::catchup::lately::Lately;
 use crate::catchup::turns::{Choice, Next, Over, Turns, Waiting};
 use crate::catchup::waiters::{Waiter, Waiters};
+use crate::lane::signal::PlaceKey;
 use crate::model::cursor::CursorRow;
+use crate::model::id::Sid;
 use crate::model::record::TopicPartition;
 use crate::pipeline::Pipeline;
 use crate::quarantine::Quarantine;
@@ -71,10 +73,11 @@ impl Parts {
     }
 
     /// The cursors of all lanes.
-    pub(crate) fn cursors(&self) -> Vec<(TopicPartition, CursorRow)> {
+    pub(crate) fn cursors(&self) -> Vec<(Sid, TopicPartition, CursorRow)> {
         let cells = self.directory.hands().readers.with_cursors();
         let of = |cell: &Arc<Cell>| {
-            cell.act(|lane, _| lane.cursors().map(|(place, row)| (place.at.clone(), row)).collect::<Vec<_>>())
+            let named = |(place, row): (&PlaceKey, CursorRow)| (cell.sid, place.at.clone(), row);
+            cell.act(|lane, _| lane.cursors().map(named).collect::<Vec<_>>())
         };
         cells.iter().flat_map(of).collect()
     }

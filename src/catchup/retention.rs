@@ -8,6 +8,7 @@ use crate::catchup::reader::Reader;
 use crate::kafka::group::GroupError;
 use crate::kafka::range::Read;
 use crate::model::cursor::{CursorMode, CursorRow};
+use crate::model::id::Sid;
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
 use crate::runtime::status::Beginning;
@@ -71,9 +72,9 @@ impl Retention {
     }
 }
 
-fn lasts(cursors: &[(TopicPartition, CursorRow)]) -> HashMap<TopicPartition, Last> {
+fn lasts(cursors: &[(Sid, TopicPartition, CursorRow)]) -> HashMap<TopicPartition, Last> {
     let mut lasts: HashMap<TopicPartition, Last> = HashMap::new();
-    for (at, row) in cursors.iter().filter(|(_, row)| row.mode == CursorMode::Behind) {
+    for (_, at, row) in cursors.iter().filter(|(_, _, row)| row.mode == CursorMode::Behind) {
         let one = Last { near: row.near, offset: row.offset };
         let last = lasts.entry(at.clone()).or_insert(one);
         if one.offset < last.offset {
@@ -123,7 +124,8 @@ mod tests {
             (at(0), row(CursorMode::Behind, 5, Some(500))),
             (at(0), row(CursorMode::Live, 1, Some(100))),
             (at(1), row(CursorMode::Behind, 9, None)),
-        ];
+        ]
+        .map(|(at, row)| (Sid::new(1, 1), at, row));
         let lasts = lasts(&cursors);
         assert_eq!(lasts.len(), 2);
         assert_eq!(lasts[&at(0)], Last { near: Some(Timestamp::from_millis(500)), offset: 5 });

@@ -101,7 +101,7 @@ impl Declaring<'_> {
             let amendment = Amendment { defaults: wanted.defaults.clone(), plan, cursors };
             match self.directory.amend(amendment, &swap).await {
                 Err(DirectoryError::Conflict { .. } | DirectoryError::NotFound) => {}
-                Err(error @ (DirectoryError::Store(_) | DirectoryError::Target(_))) => {
+                Err(error @ (DirectoryError::Store(_) | DirectoryError::Full | DirectoryError::Target(_))) => {
                     error!(%error, "subscriptions could not be changed");
                     return Err(Refused::Store(error.to_string()));
                 }

@@ -61,6 +61,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// How often the store's health is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How often a full disk is looked at while operational events wait for room.
+const ROOM: Duration = Duration::from_secs(1);
+
 /// A daemon that runs.
 #[derive(Debug)]
 pub struct Running {
@@ -325,6 +328,14 @@ impl House {
                     () = serving.stopped() => return Ok(()),
                     events = directory.hands().outbox.next() => events,
                 };
+                // On a full disk the write would wait, and everybody who changes something behind it.
+                while directory.hands().store.space() == Space::Hard {
+                    tokio::select! {
+                        biased;
+                        () = serving.stopped() => return Ok(()),
+                        () = tokio::time::sleep(ROOM) => {}
+                    }
+                }
                 if let Err(error) = directory.announce(&events).await {
                     warn!(events = events.len(), %error, "operational events are told at the next start");
                 }

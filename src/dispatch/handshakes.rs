@@ -28,6 +28,9 @@ const WAITS: [Duration; 6] = [
     Duration::from_secs(40 * 3600),
 ];
 
+/// How long a question may take, with room: after that it counts as one that nobody answered.
+const QUESTION: Duration = Duration::from_secs(15);
+
 /// Endpoints that are asked at the same time: a file may declare a thousand.
 const AT_ONCE: usize = 16;
 
@@ -45,9 +48,9 @@ pub struct Handshakes<T> {
 struct Round {
     /// Which endpoint: another URL has another.
     grant: Secret,
-    /// How often it did not say yes.
+    /// How often it was asked.
     asked: usize,
-    /// When it is asked next; `None`: it is asked now, or no more.
+    /// When it is asked next; `None`: no more.
     due: Option<Instant>,
 }
 
@@ -59,13 +62,14 @@ impl<T: Transport + Clone + 'static> Handshakes<T> {
         let (mut rounds, mut asking) = (HashMap::<Sid, Round>::new(), JoinSet::new());
         loop {
             let due = self.due(&mut rounds, AT_ONCE - asking.len());
-            for subscription in due {
-                asking.spawn(ask(
-                    Arc::clone(&self.directory),
-                    self.transport.clone(),
-                    self.introduction.clone(),
-                    subscription,
-                ));
+            for (subscription, grant) in due {
+                let sid = subscription.sid;
+                let (directory, transport) = (Arc::clone(&self.directory), self.transport.clone());
+                let asked = ask(directory, transport, self.introduction.clone(), subscription);
+                asking.spawn(async move {
+                    asked.await;
+                    (sid, grant)
+                });
             }
             let room = asking.len() < AT_ONCE;
             let next = rounds.values().filter_map(|round| round.due).min().filter(|_| room);
@@ -73,9 +77,9 @@ impl<T: Transport + Clone + 'static> Handshakes<T> {
                 biased;
                 () = shutdown.stopped() => break,
                 Some(asked) = asking.join_next() => {
-                    if let Some(round) = asked.ok().and_then(|sid| rounds.get_mut(&sid)) {
-                        round.due = WAITS.get(round.asked).map(|wait| Instant::now() + *wait);
-                        round.asked += 1;
+                    let round = asked.ok().and_then(|(sid, grant)| Some((rounds.get_mut(&sid)?, grant)));
+                    if let Some((round, _)) = round.filter(|(round, grant)| round.grant == *grant) {
+                        round.due = round.next(Instant::now());
                     }
                 }
                 () = self.directory.changed() => {}
@@ -85,23 +89,37 @@ impl<T: Transport + Clone + 'static> Handshakes<T> {
         asking.shutdown().await;
     }
 
-    /// Those to ask now, `room` at most; rounds of who is verified, changed or gone are over.
-    fn due(&self, rounds: &mut HashMap<Sid, Round>, room: usize) -> Vec<Arc<Subscription>> {
+    /// Those to ask now, who waits longest first and `room` at most; rounds of who is verified, changed or gone are over.
+    fn due(&self, rounds: &mut HashMap<Sid, Round>, room: usize) -> Vec<(Arc<Subscription>, Secret)> {
         let (snapshot, now, mut before, mut due) =
             (self.directory.snapshot(), Instant::now(), std::mem::take(rounds), Vec::new());
         for subscription in snapshot.iter().map(|entry| &entry.subscription) {
             let unverified = subscription.status.state == State::Unverified;
             let Some(verification) = subscription.verification.as_ref().filter(|_| unverified) else { continue };
             let known = before.remove(&subscription.sid).filter(|round| round.grant == verification.grant);
-            let mut round =
-                known.unwrap_or_else(|| Round { grant: verification.grant.clone(), asked: 0, due: Some(now) });
-            if round.due.is_some_and(|at| at <= now) && due.len() < room {
-                round.due = None;
-                due.push(Arc::clone(subscription));
-            }
+            let round = known.unwrap_or_else(|| Round { grant: verification.grant.clone(), asked: 0, due: Some(now) });
+            due.extend(round.due.filter(|at| *at <= now).map(|at| (at, Arc::clone(subscription))));
             rounds.insert(subscription.sid, round);
         }
-        due
+        due.sort_by_key(|(at, _)| *at);
+        due.truncate(room);
+        let asked = due.into_iter().filter_map(|(_, subscription)| {
+            let round = rounds.get_mut(&subscription.sid)?;
+            round.asked += 1;
+            // What became of the question is told when it ends; should it break down, it counts as not answered.
+            round.due = round.next(now + QUESTION);
+            Some((subscription, round.grant.clone()))
+        });
+        asked.collect()
+    }
+}
+
+// === impl Round ===
+
+impl Round {
+    /// When it is asked again, if it did not say yes at this time.
+    fn next(&self, now: Instant) -> Option<Instant> {
+        WAITS.get(self.asked - 1).map(|wait| now + *wait)
     }
 }
 
@@ -110,10 +128,10 @@ async fn ask(
     transport: impl Transport,
     introduction: Introduction,
     subscription: Arc<Subscription>,
-) -> Sid {
-    let Some(word) = handshake::ask(&transport, &subscription, &introduction).await else { return subscription.sid };
+) {
+    let Some(word) = handshake::ask(&transport, &subscription, &introduction).await else { return };
     match &word {
-        Word::Yes { .. } => info!(subscription = %subscription.id, "its endpoint wants the events"),
+        Word::Yes { .. } => info!(subscription = %subscription.id, "its endpoint says that it wants the events"),
         Word::No(why) | Word::Silence(why) => {
             warn!(subscription = %subscription.id, why, "its endpoint has not said that it wants the events");
         }
@@ -121,7 +139,6 @@ async fn ask(
     if let Err(error) = directory.hear(&subscription, &word).await {
         error!(subscription = %subscription.id, %error, "what its endpoint said is not kept");
     }
-    subscription.sid
 }
 
 async fn until(at: Option<Instant>) {

@@ -2,7 +2,6 @@
 
 pub mod adopt;
 pub mod broker;
-pub mod cleanup;
 pub mod committer;
 mod context;
 pub mod describe;
@@ -10,6 +9,7 @@ pub mod group;
 mod message;
 mod offsets;
 pub mod owner;
+pub mod policy;
 pub mod polled;
 pub mod properties;
 pub mod range;

@@ -131,6 +131,8 @@ impl Emitted {
             serde_json::to_writer(&mut count, &self.event.data).expect("JSON with text keys, and a count takes all");
             let texts = [&self.event.subject, &self.event.tenant, &self.event.key].into_iter().flatten();
             let texts = texts.map(|text| text.len() as u64).sum::<u64>();
+            let trace = self.event.traceparent.as_ref();
+            let texts = texts + trace.map_or(0, |of| (of.text().len() + of.state().map_or(0, str::len)) as u64);
             u32::try_from(count.0 + texts).unwrap_or(u32::MAX)
         })
     }

@@ -52,6 +52,8 @@ pub enum Happening {
     Unverified,
     /// It was disabled.
     Disabled,
+    /// Retention will soon take records that were not read for it yet.
+    Near,
     /// Retention took records before they were read for it.
     Lost,
 }
@@ -66,7 +68,7 @@ pub fn place() -> TopicPartition {
 
 impl Happening {
     /// Every one, for tables.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Failing,
         Self::Recovered,
         Self::Blocked,
@@ -76,6 +78,7 @@ impl Happening {
         Self::Verified,
         Self::Unverified,
         Self::Disabled,
+        Self::Near,
         Self::Lost,
     ];
 
@@ -92,6 +95,7 @@ impl Happening {
             Self::Verified => "hookline.subscription.verified",
             Self::Unverified => "hookline.subscription.unverified",
             Self::Disabled => "hookline.subscription.disabled",
+            Self::Near => "hookline.retention.near",
             Self::Lost => "hookline.retention.lost",
         }
     }

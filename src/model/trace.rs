@@ -130,6 +130,9 @@ impl fmt::Display for Context {
     }
 }
 
+/// Characters of a `traceparent`, at most: version 00 has 55, and each event holds its own.
+const LONGEST: usize = 256;
+
 // === impl Parent ===
 
 impl Parent {
@@ -151,9 +154,9 @@ impl Parent {
     /// Reads both headers. A `tracestate` that cannot be read is left out.
     #[must_use]
     pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
-        // It goes into an attribute, so what a later version adds must be plain.
-        let context =
-            Context::parse(traceparent).filter(|_| traceparent.bytes().all(|byte| byte.is_ascii_graphic()))?;
+        // It goes into an attribute, so what a later version adds must be plain, and not much.
+        let plain = traceparent.len() <= LONGEST && traceparent.bytes().all(|byte| byte.is_ascii_graphic());
+        let context = Context::parse(traceparent).filter(|_| plain)?;
         Some(Self { text: traceparent.to_owned(), context, state: tracestate.and_then(state) })
     }
 

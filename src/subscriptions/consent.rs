@@ -37,14 +37,22 @@ pub(crate) fn awaited(mut subscription: Subscription, now: Timestamp) -> Subscri
 }
 
 /// `old` after the endpoint of `asked` said this at `now`; `None` when nothing changes, also when `old` has another
-/// endpoint by now. A no takes back a yes of before, silence does not.
+/// endpoint by now. A no takes back a yes of before, silence does not; nor does a no to a question that is older than
+/// the yes.
 pub(crate) fn heard((old, asked): (&Subscription, &Subscription), word: &Word, now: Timestamp) -> Option<Subscription> {
     let grant = |one: &Subscription| one.verification.as_ref().map(|verification| verification.grant.clone());
     let verification = old.verification.as_ref().filter(|_| grant(old) == grant(asked))?;
     let (consent, reason) = match word {
         Word::Yes { origin, rate } => {
-            let (per_minute, reason) = allowed(rate, verification.consent.as_ref());
-            (Some(Consent { at: now, origin: origin.clone(), per_minute }), reason)
+            let before = verification.consent.as_ref();
+            let (per_minute, reason) = allowed(rate, before);
+            // Who says the same again changes nothing, however often.
+            let same = before.filter(|before| before.origin == *origin && before.per_minute == per_minute);
+            let at = same.map_or(now, |before| before.at);
+            (Some(Consent { at, origin: origin.clone(), per_minute }), reason)
+        }
+        Word::No(_) if verification.consent != asked.verification.as_ref().and_then(|then| then.consent.clone()) => {
+            return None;
         }
         Word::No(why) => (None, Some(why.clone())),
         Word::Silence(why) => match &verification.consent {

@@ -9,6 +9,9 @@ pub enum DirectoryError {
     /// The store did not take it, or cannot be read.
     #[error("the store did not take it")]
     Store(#[from] StoreError),
+    /// A write would wait for room, and everybody else with it.
+    #[error("the disk is full: free space is below store.min_free")]
+    Full,
     /// The subscription cannot be made ready: the stored row is not one that the reader lets through.
     #[error("the subscription cannot be delivered to")]
     Target(#[from] TargetError),

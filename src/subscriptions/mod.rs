@@ -45,6 +45,7 @@ use crate::quarantine::Quarantine;
 use crate::runtime::clock;
 use crate::runtime::fault;
 use crate::store::error::StoreError;
+use crate::store::space::Space;
 use crate::subscriptions::again::{Again, Passed};
 use crate::subscriptions::amend::{Amendment, Tuned};
 use crate::subscriptions::cell::Hands;
@@ -87,7 +88,7 @@ impl Directory {
         // A delete that was cut off after the subscription was gone left its rows (protocol T15).
         hands.store.purge_unknown(&all.values().map(|entry| entry.subscription.sid).collect())?;
         hands.outbox.begin(hands.store.outbox()?); // before lanes tell more
-        recall(&hands.store, all.values().map(|entry| (entry.cell.sid, &entry.cell)).collect())?;
+        recall(&hands, all.values().map(|entry| (entry.cell.sid, &entry.cell)).collect())?;
         hands.store.known().tidy(clock::now())?;
         let (current, owed) = (ArcSwap::from_pointee(Snapshot::new(all)), Mutex::default());
         let (defaults, swapping) = (ArcSwap::from_pointee(defaults), RwLock::new(()));
@@ -287,23 +288,29 @@ impl Directory {
     /// # Errors
     /// The store did not take it.
     pub async fn disable(&self, sid: Sid, why: Disabling) -> Result<(), DirectoryError> {
-        let snapshot = self.snapshot();
-        let Some(entry) = snapshot.all.values().find(|entry| entry.subscription.sid == sid) else { return Ok(()) };
-        match self.turn(&entry.subscription, (State::Disabled, Some(news::reason(why).into()))).await {
-            Ok(_) | Err(DirectoryError::NotFound | DirectoryError::Conflict { .. }) => Ok(()),
-            Err(error) => Err(error),
+        loop {
+            let snapshot = self.snapshot();
+            let Some(entry) = snapshot.all.values().find(|entry| entry.subscription.sid == sid) else { return Ok(()) };
+            match self.turn(&entry.subscription, (State::Disabled, Some(news::reason(why).into()))).await {
+                Err(DirectoryError::Conflict { .. }) => {} // what changed it does not know that it is over
+                Ok(_) | Err(DirectoryError::NotFound) => return Ok(()),
+                Err(error) => return Err(error),
+            }
         }
     }
 
     /// Keeps what the endpoint of `asked` said, if it is the endpoint still.
     ///
     /// # Errors
-    /// The subscription is gone, or the store did not take it.
+    /// The subscription is gone, the disk is full, or the store did not take it.
     pub async fn hear(&self, asked: &Subscription, word: &Word) -> Result<Arc<Subscription>, DirectoryError> {
         loop {
             let now = self.snapshot().get(&asked.id).map(|entry| Arc::clone(&entry.subscription));
             let now = now.ok_or(DirectoryError::NotFound)?;
             let Some(changed) = consent::heard((&now, asked), word, clock::now()) else { return Ok(now) };
+            if self.hands.store.space() == Space::Hard {
+                return Err(DirectoryError::Full); // an endpoint must not hold up what operators do
+            }
             match self.update(changed, now.version).await {
                 Err(DirectoryError::Conflict { .. }) => {} // somebody else came further
                 other => return other,
@@ -366,7 +373,7 @@ impl Directory {
     ) -> Result<(Arc<Subscription>, Vec<Skipped>), DirectoryError> {
         let snapshot = self.snapshot();
         let entry = snapshot.get(&subscription.id).ok_or(DirectoryError::NotFound)?;
-        if subscription.status.state == State::Active {
+        if subscription.status.state == subscription.at_work() {
             return Ok((Arc::clone(subscription), Vec::new()));
         }
         if entry.subscription.version != subscription.version {

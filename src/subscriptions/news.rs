@@ -8,6 +8,7 @@ use crate::model::id::Sid;
 use crate::model::operational::Happening;
 use crate::model::subscription::{State, Status};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 use tracing::{info, warn};
 
 /// Tells the news of this subscription's lane.
@@ -77,6 +78,11 @@ pub(crate) fn turned(old: &Status, new: &Status) -> Option<Story> {
         (_, State::Unverified) => Happening::Unverified,
     };
     Some((what, detail([("was", json!(old.state.as_str())), ("reason", json!(new.reason))])))
+}
+
+/// The story of records that will be lost when so much time has passed.
+pub(crate) fn near(topic: &str, left: Duration) -> Story {
+    (Happening::Near, detail([("topic", json!(topic)), ("left_s", json!(left.as_secs()))]))
 }
 
 /// The story of records that are lost.

@@ -18,6 +18,7 @@ use crate::subscriptions::inbox::Inbox;
 use crate::subscriptions::news::{self, Story};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
 use tracing::warn;
 
 /// Events that may wait; about a kilobyte each. Only a disk that takes nothing, or thousands of endpoints that fail within
@@ -54,8 +55,13 @@ impl Outbox {
     /// What the store holds from before. For the start.
     pub(crate) fn begin(&self, events: Vec<Operational>) {
         self.waiting.fetch_add(events.len(), Ordering::Relaxed);
-        self.last.fetch_max(events.last().map_or(0, |last| last.number), Ordering::Relaxed);
+        self.follow(events.last().map_or(0, |last| last.number));
         self.durable.put(events);
+    }
+
+    /// Later events have larger numbers than this one, which the store knows from before, also when the clock was set back.
+    pub(crate) fn follow(&self, number: i64) {
+        self.last.fetch_max(number, Ordering::Relaxed);
     }
 
     /// The event of a story, to be put into the batch that makes durable what it tells of; then [`Outbox::written`].
@@ -92,6 +98,11 @@ impl Outbox {
         if let Some(story) = news::story(news) {
             self.submit(store, (sid, Some(story)), Batch::new());
         }
+    }
+
+    /// Tells that retention comes near to what a subscription was not sent yet, in a topic. Never blocks.
+    pub(crate) fn near(self: &Arc<Self>, store: &Store, sid: Sid, (topic, left): (&str, Duration)) {
+        self.submit(store, (sid, Some(news::near(topic, left))), Batch::new());
     }
 
     /// The event of another status; as [`Outbox::raise`].

@@ -8,7 +8,6 @@ use crate::model::event::{Emitted, IntegrationEvent};
 use crate::model::id::Sid;
 use crate::model::operational;
 use crate::model::subscription::{State, Subscription, Tenant};
-use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::subscriptions::cell::{Cell, Hands};
 use crate::subscriptions::compile;
@@ -133,7 +132,7 @@ pub(crate) fn stand(lane: &mut Lane, state: State, turn: &mut Turn<'_>) {
 
 /// Lanes learn at a start what the store holds of them beside Kafka's partitions: how much is dead, since when they
 /// fail, what replays mean, which operational events they are owed.
-pub(crate) fn recall(store: &Store, cells: HashMap<Sid, &Arc<Cell>>) -> Result<(), StoreError> {
+pub(crate) fn recall(Hands { store, outbox, .. }: &Hands, cells: HashMap<Sid, &Arc<Cell>>) -> Result<(), StoreError> {
     for (sid, letters) in store.dead_weights()? {
         if let Some(cell) = cells.get(&sid) {
             cell.act(|lane, turn| lane.letters_found(letters, turn));
@@ -148,6 +147,7 @@ pub(crate) fn recall(store: &Store, cells: HashMap<Sid, &Arc<Cell>>) -> Result<(
     for (key, head) in store.ledger_heads_of(&at)? {
         owed.entry(key.sid).or_default().push((key, head));
     }
+    outbox.follow(owed.values().flatten().map(|(key, _)| key.offset).max().unwrap_or_default());
     for (sid, rows) in owed {
         if let Some(cell) = cells.get(&sid) {
             cell.act(|lane, turn| lane.owe(&at, rows, turn));
@@ -174,6 +174,7 @@ mod tests {
     use crate::model::time::Timestamp;
     use crate::progress::partitions::Partitions;
     use crate::runtime::clock;
+    use crate::store::Store;
     use crate::store::settings::StoreSettings;
     use crate::subscriptions::{Directory, written};
     use crate::yaml::node::Node;

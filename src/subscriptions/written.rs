@@ -393,6 +393,17 @@ mod tests {
     }
 
     #[test]
+    fn a_no_to_a_question_that_is_older_than_the_yes_takes_nothing_back() {
+        let asked = made(json!({"verification": "cloudevents"})).unwrap();
+        let yes = Word::Yes { origin: Some("hookline".into()), rate: AllowedRate::Any };
+        let agreed = consent::heard((&asked, &asked), &yes, now()).unwrap();
+        let no = Word::No("it did not say so".into());
+        assert_eq!(consent::heard((&agreed, &asked), &no, now()), None, "it said yes over the callback meanwhile");
+        let taken_back = consent::heard((&agreed, &agreed), &no, now()).unwrap();
+        assert_eq!(taken_back.status.state, State::Unverified);
+    }
+
+    #[test]
     fn wh_8_another_url_is_asked_anew_and_what_is_not_asked_is_active() {
         let shown = |one: &Subscription| {
             let document = shape::document(one);
@@ -408,6 +419,11 @@ mod tests {
         assert_eq!(shape::document(&old)["allowed_per_minute"], 90);
         let whole = Value::Object(shape::document(&old));
         assert_eq!(changed(&old, &whole).unwrap(), Subscription { version: 3, ..old.clone() });
+        assert_eq!(
+            consent::heard((&old, &old), &said, now().after(Duration::from_secs(1))),
+            None,
+            "it said so already"
+        );
         let elsewhere = changed(&old, &json!({"url": "https://example.com/new"})).unwrap();
         assert_eq!(shown(&elsewhere), fields([Some("cloudevents"), Some("unverified"), None]));
         assert_eq!(consent::heard((&elsewhere, &old), &said, now()), None, "that was another endpoint");

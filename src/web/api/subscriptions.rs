@@ -170,7 +170,7 @@ fn bind_tenant(caller: &Caller, document: &mut Value) -> Result<(), Problem> {
 /// The addresses behind the endpoint's name may be called (SEC-1), and there is room to store.
 pub(crate) async fn reachable(api: &Api, subscription: &Subscription) -> Result<(), Problem> {
     if api.state.store.space() == Space::Hard {
-        return Err(Problem::of(Kind::StoreUnavailable, "the disk is full: free space is below store.min_free"));
+        return Err(refused(&DirectoryError::Full));
     }
     let judged = api.state.guard.resolve_and_judge(&subscription.url).await;
     judged.map_err(|refusal| Problem::field("/url", refusal.to_string()))
@@ -198,6 +198,7 @@ pub(crate) fn refused(error: &DirectoryError) -> Problem {
             error!(%error, "a change could not be stored");
             Problem::of(Kind::StoreUnavailable, "the store takes no writes")
         }
+        DirectoryError::Full => Problem::of(Kind::StoreUnavailable, error.to_string()),
         DirectoryError::Target(error) => Problem::field("", error.to_string()),
     }
 }
