@@ -36,6 +36,22 @@ pub(crate) fn awaited(mut subscription: Subscription, now: Timestamp) -> Subscri
     subscription
 }
 
+/// `old` in another state; `None` when it is in it. To go on, whoever has not agreed has to be asked first.
+pub(crate) fn turned(old: &Subscription, into: (State, Option<String>), now: Timestamp) -> Option<Subscription> {
+    let (state, reason) = match into {
+        (State::Active, reason) => (old.at_work(), reason),
+        other => other,
+    };
+    if old.status.state == state {
+        return None;
+    }
+    let reason = if state == State::Unverified { Some(UNASKED.to_owned()) } else { reason };
+    let mut changed = old.clone();
+    (changed.version, changed.updated) = (old.version + 1, now);
+    changed.status = Status { state, reason, since: now };
+    Some(changed)
+}
+
 /// `old` after the endpoint of `asked` said this at `now`; `None` when nothing changes, also when `old` has another
 /// endpoint by now. A no takes back a yes of before, silence does not; nor does a no to a question that is older than
 /// the yes.

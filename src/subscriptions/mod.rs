@@ -40,10 +40,9 @@ use crate::model::id::Sid;
 use crate::model::operational::Operational;
 use crate::model::quarantine::Quarantined;
 use crate::model::record::TopicPartition;
-use crate::model::subscription::{State, Status, Subscription};
+use crate::model::subscription::{State, Subscription};
 use crate::quarantine::Quarantine;
-use crate::runtime::clock;
-use crate::runtime::fault;
+use crate::runtime::{clock, fault};
 use crate::store::error::StoreError;
 use crate::store::space::Space;
 use crate::subscriptions::again::{Again, Passed};
@@ -384,24 +383,18 @@ impl Directory {
         Ok((self.turn(subscription, (State::Active, None)).await?, skipped))
     }
 
-    /// Puts a subscription into another state, durably, with the reason for people. One that is in it already stays
-    /// as it is.
+    /// Puts a subscription into another state, durably, with the reason for people; one that is in it stays as it is.
     ///
     /// # Errors
     /// It is gone or changed meanwhile, or the store did not take it.
     pub async fn turn(
         &self,
         subscription: &Arc<Subscription>,
-        (state, reason): (State, Option<String>),
+        into: (State, Option<String>),
     ) -> Result<Arc<Subscription>, DirectoryError> {
-        let state = if state == State::Active { subscription.at_work() } else { state };
-        if subscription.status.state == state {
-            return Ok(Arc::clone(subscription));
+        match consent::turned(subscription, into, clock::now()) {
+            Some(changed) => self.update(changed, subscription.version).await,
+            None => Ok(Arc::clone(subscription)),
         }
-        let reason = if state == State::Unverified { Some(consent::UNASKED.to_owned()) } else { reason };
-        let (mut changed, since) = ((**subscription).clone(), clock::now());
-        (changed.version, changed.updated) = (subscription.version + 1, since);
-        changed.status = Status { state, reason, since };
-        self.update(changed, subscription.version).await
     }
 }
