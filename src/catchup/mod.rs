@@ -5,7 +5,6 @@
 //! up to intake, intake takes over.
 
 mod aboard;
-mod effort;
 mod keeping;
 mod lately;
 mod parts;
@@ -20,7 +19,6 @@ mod waiters;
 #[cfg(test)]
 mod world;
 
-use crate::catchup::effort::Effort;
 use crate::catchup::keeping::Keeping;
 use crate::catchup::lately::Lately;
 use crate::catchup::parts::Parts;
@@ -100,7 +98,7 @@ struct Beside {
 
 /// One scan after the other.
 fn work(parts: &Parts, kafka: &KafkaSettings, mut beside: Option<Beside>) {
-    let (mut reader, mut scanned, mut effort) = (Reader::new(kafka.clone()), Instant::now(), Effort::new());
+    let (mut reader, mut scanned, mut worked) = (Reader::new(kafka.clone()), Instant::now(), Duration::ZERO);
     while !parts.shutdown.stopping() {
         if let Some(Beside { retention, tails, keeping }) = &mut beside {
             retention.look(parts, &mut reader);
@@ -110,7 +108,7 @@ fn work(parts: &Parts, kafka: &KafkaSettings, mut beside: Option<Beside>) {
         let next = parts.next(reader.stands_on());
         if let Next::Scan((choice, waiters)) = next {
             let at = choice.at.clone();
-            let over = Scan::new(parts, (&mut reader, &mut effort), (choice.at, choice.start)).run(waiters);
+            let over = Scan::new(parts, (&mut reader, &mut worked), (choice.at, choice.start)).run(waiters);
             parts.over(&at, over);
             scanned = Instant::now();
             continue;

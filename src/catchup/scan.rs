@@ -4,7 +4,6 @@
 //! intake it lingers a moment, so that intake can name the offsets where it takes over.
 
 use crate::catchup::aboard::Aboard;
-use crate::catchup::effort::{Effort, SLICE};
 use crate::catchup::parts::Parts;
 use crate::catchup::passing::{self, Became, Kept, Taken};
 use crate::catchup::reader::Reader;
@@ -26,6 +25,8 @@ const POLL: Duration = Duration::from_millis(100);
 const BEAT: Duration = Duration::from_millis(50);
 /// How often new riders are looked for.
 const LOOK: Duration = Duration::from_millis(500);
+/// A scan rests after so much work: short against the time a live record may take.
+const SLICE: Duration = Duration::from_millis(5);
 /// So many offsets are read through to where the next one waits: those who got off want them next, and a seek costs more.
 const NEAR: i64 = 256;
 /// How long a scan stays at intake's position; intake answers who wants to join within a tenth of a second.
@@ -54,7 +55,8 @@ pub(crate) struct Scan<'a> {
     /// Since when it waits for a schema.
     lacks: Option<Instant>,
     from: Source,
-    effort: &'a mut Effort,
+    /// Work of this thread since its last rest.
+    worked: &'a mut Duration,
 }
 
 /// Whether places wait that the scan has passed.
@@ -76,10 +78,10 @@ enum Source {
 // === impl Scan ===
 
 impl<'a> Scan<'a> {
-    /// A pass from the lowest of these places on, by the thread of this effort.
+    /// A pass from the lowest of these places on, by a thread that has worked so long since its last rest.
     pub(crate) fn new(
         parts: &'a Parts,
-        (reader, effort): (&'a mut Reader, &'a mut Effort),
+        (reader, worked): (&'a mut Reader, &'a mut Duration),
         (at, here): (TopicPartition, i64),
     ) -> Self {
         let now = Instant::now();
@@ -97,7 +99,7 @@ impl<'a> Scan<'a> {
             caught: None,
             lacks: None,
             from: Source::Lately,
-            effort,
+            worked,
         }
     }
 
@@ -195,9 +197,12 @@ impl<'a> Scan<'a> {
 
     /// The next record, if it was passed lately.
     fn again(&mut self, epoch: u64) -> Option<Taken> {
+        let begun = Instant::now();
         let offset = passing::known(self.parts, (epoch, self.here))?;
         self.board(offset);
-        passing::again(self.parts, (epoch, self.here), &self.aboard)
+        let taken = passing::again(self.parts, (epoch, self.here), &self.aboard);
+        *self.worked += begun.elapsed();
+        taken
     }
 
     /// Who waits at or below this offset gets on.
@@ -226,10 +231,12 @@ impl<'a> Scan<'a> {
 
     /// Tells the riders how far it is, and looks for new ones.
     fn beat(&mut self) -> Option<Ended> {
-        self.beaten = Instant::now();
+        let begun = Instant::now();
+        self.beaten = begun;
         self.aboard.pass(self.here, self.hands());
         self.tell_where_places_stand();
         let left = self.looked.elapsed() >= LOOK && self.meet(self.parts.look()) == Left::Some;
+        *self.worked += begun.elapsed();
         let joins = self.position().is_none_or(|position| position - self.here <= turns::CLOSE);
         if left && !joins {
             return Some(Ended::Time); // those it has passed would run dry before a whole turn is over
@@ -255,8 +262,10 @@ impl<'a> Scan<'a> {
             self.here = self.here.max(position);
             return self.at_intake();
         }
+        let begun = Instant::now();
         self.board(offset);
         let became = passing::pass(self.parts, &record, (epoch, self.here), &self.aboard);
+        *self.worked += begun.elapsed();
         if !matches!(became, Became::Lacks(_)) {
             self.hands().metrics.catch_up_read(1); // else it is read again
         }
@@ -291,7 +300,7 @@ impl<'a> Scan<'a> {
 
     /// Offers what a record became. It is passed when anybody rides on, or the next one waits near.
     fn carry(&mut self, taken: &Taken) {
-        let offset = taken.offset;
+        let (begun, offset) = (Instant::now(), taken.offset);
         (self.caught, self.here) = (None, offset);
         if !taken.groups.is_empty() {
             fault::point("scan.offer");
@@ -302,6 +311,7 @@ impl<'a> Scan<'a> {
             true => self.from = Source::Lately, // the reader stands behind it already
             false => self.here = offset + 1,
         }
+        *self.worked += begun.elapsed();
     }
 
     /// The schema of the next record is being looked up.
@@ -364,9 +374,9 @@ impl<'a> Scan<'a> {
 
     /// Leaves the processor to live records.
     fn rest(&mut self) {
-        if let Some(worked) = self.effort.worked() {
+        if *self.worked >= SLICE {
             let live = if self.hands().partitions.bytes() > 0 { Live::Busy } else { Live::Quiet };
-            self.effort.rest(turns::rest(worked, self.parts.scans, live));
+            std::thread::sleep(turns::rest(std::mem::take(self.worked), self.parts.scans, live));
         }
     }
 }

@@ -224,24 +224,14 @@ pub(crate) fn is_over(lasted: Duration, left: i64) -> bool {
     lasted >= TURN && (left > CLOSE || lasted >= TURN * 2)
 }
 
-/// What a thread did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Worked {
-    /// On a processor.
-    pub(crate) cpu: Duration,
-    /// From its last rest on.
-    pub(crate) took: Duration,
-}
-
-/// How long a scan rests after some work: all scans together take at most half of a core while live records are open,
-/// and half of a core each while there are none. That it had to stand in line counts as rest, up to what it worked.
-pub(crate) fn rest(worked: Worked, scans: usize, live: Live) -> Duration {
+/// How long a scan rests after work that took `worked`: all scans together take at most half of a core while live
+/// records are open, and half of a core each while there are none.
+pub(crate) fn rest(worked: Duration, scans: usize, live: Live) -> Duration {
     let scans = u32::try_from(scans.max(1)).unwrap_or(u32::MAX);
-    let shares = match live {
-        Live::Busy => scans.saturating_mul(2),
-        Live::Quiet => 2,
-    };
-    worked.cpu.saturating_mul(shares).saturating_sub(worked.took.min(worked.cpu * 2))
+    match live {
+        Live::Busy => worked.saturating_mul(scans.saturating_mul(2).saturating_sub(1)),
+        Live::Quiet => worked,
+    }
 }
 
 #[cfg(test)]
@@ -383,17 +373,12 @@ mod tests {
     }
 
     #[test]
-    fn scans_take_half_of_a_core_in_all_while_live_records_are_open_and_each_while_there_are_none() {
-        let work = |took| Worked { cpu: Duration::from_millis(5), took: Duration::from_millis(took) };
-        let share = |took, scans, live| {
-            let rest = rest(work(took), scans, live).as_secs_f64();
-            0.005 / (took as f64 / 1e3 + rest)
-        };
-        for scans in 1..=8 {
-            assert!((share(5, scans, Live::Busy) * scans as f64 - 0.5).abs() < 1e-6, "{scans}");
-            assert!((share(8, scans, Live::Busy) * scans as f64 - 0.5).abs() < 1e-6, "{scans}: it stood in line");
+    fn scans_rest_so_that_all_together_take_half_of_a_core_beside_live_records() {
+        let worked = Duration::from_millis(5);
+        for scans in [1, 2, 5] {
+            let share = worked.as_secs_f64() / (worked + rest(worked, scans, Live::Busy)).as_secs_f64();
+            assert!((share * scans as f64 - 0.5).abs() < 1e-9, "{scans} scans");
         }
-        assert!((share(5, 2, Live::Quiet) - 0.5).abs() < 1e-6);
-        assert_eq!(rest(work(900), 2, Live::Busy), rest(work(10), 2, Live::Busy), "what it waited for is not saved up");
+        assert_eq!(rest(worked, 2, Live::Quiet), worked);
     }
 }
