@@ -125,18 +125,16 @@ impl Config {
     ///
     /// # Errors
     /// All mistakes in all files.
-    #[allow(clippy::disallowed_methods, reason = "the environment is read here, once")]
     pub fn load(file: &Path, sets: &[String]) -> Result<Self, ConfigError> {
-        load(file, (sets, &[]), |name| std::env::var(name).ok(), read)
+        load(file, (sets, &[]), environment, read)
     }
 
     /// Reads its sections `store` and `log` alone: a store can be saved whatever is wrong with the rest.
     ///
     /// # Errors
     /// All mistakes in these.
-    #[allow(clippy::disallowed_methods, reason = "the environment is read here, once")]
     pub fn load_store(file: &Path, sets: &[String]) -> Result<(StoreSettings, LogSettings), ConfigError> {
-        load(file, (sets, &["store", "log"]), |name| std::env::var(name).ok(), store_and_log)
+        load(file, (sets, &["store", "log"]), environment, store_and_log)
     }
 
     /// What of it cannot change while the process runs. Whoever adds a section decides here which it is.
@@ -185,14 +183,19 @@ impl Config {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "the environment is read here")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Reads the file, or only some sections of it.
 fn load<T>(
     file: &Path,
     (sets, only): (&[String], &[&str]),
-    environment: Environment,
+    variables: Environment,
     read: impl FnOnce(&Node, &mut Reading, &mut Sources) -> Option<T>,
 ) -> Result<T, ConfigError> {
-    let (mut reading, mut sources) = (Reading::new(file, environment), Sources::default());
+    let (mut reading, mut sources) = (Reading::new(file, variables), Sources::default());
     let config = tree(file, &mut reading, &mut sources).and_then(|mut tree| {
         sets::apply(&mut tree, sets, &mut reading.problems);
         if let (Data::Map(entries), false) = (&mut tree.data, only.is_empty()) {
