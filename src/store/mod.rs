@@ -173,10 +173,10 @@ impl Store {
         self.0.floors.space()
     }
 
-    /// What it takes of its disk, and what is left. Blocks.
+    /// Its disk.
     #[must_use]
-    pub fn disk(&self) -> Disk {
-        self.0.floors.disk(self.0.reader.engine.size())
+    pub fn disk(&self) -> Disk<'_> {
+        Disk { floors: &self.0.floors, engine: &*self.0.reader.engine }
     }
 
     /// All ledger rows, without their events. Blocks.
@@ -805,7 +805,7 @@ mod tests {
             })
         };
         let store = Store::over(engine.clone(), meter, 100).unwrap();
-        assert_eq!((store.space(), store.disk().free), (Space::Hard, 99));
+        assert_eq!((store.space(), store.disk().free()), (Space::Hard, 99));
         let (before, asked_before) = (engine.history().len(), asked.load(Atomic::SeqCst));
         let told = submit(&store, park(0, 10).2);
         // The writer itself asks the disk again, and again.

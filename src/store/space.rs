@@ -1,5 +1,6 @@
 //! How much room the disk has, and the two floors below which the store holds back.
 
+use crate::store::engine::Engine;
 use crate::store::error::StoreError;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -30,15 +31,32 @@ pub(crate) struct Floors {
     last: Mutex<Option<(Instant, u64)>>,
 }
 
-/// The disk of a store, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Disk {
-    /// In the files of the store.
-    pub taken: u64,
-    /// Free.
-    pub free: u64,
-    /// Free, below which nothing is written.
-    pub min_free: u64,
+/// The disk of a store; all of it in bytes.
+pub struct Disk<'s> {
+    pub(crate) floors: &'s Floors,
+    pub(crate) engine: &'s dyn Engine,
+}
+
+// === impl Disk ===
+
+impl Disk<'_> {
+    /// What the files of the store take. Blocks.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.engine.size()
+    }
+
+    /// What is free, at most a second ago.
+    #[must_use]
+    pub fn free(&self) -> u64 {
+        self.floors.free()
+    }
+
+    /// Free bytes below which nothing is written.
+    #[must_use]
+    pub fn min_free(&self) -> u64 {
+        self.floors.min_free
+    }
 }
 
 // === impl Floors ===
@@ -55,11 +73,6 @@ impl Floors {
             free if free < self.min_free.saturating_mul(2) => Space::Soft,
             _ => Space::Enough,
         }
-    }
-
-    /// The disk of a store whose files have so many bytes.
-    pub(crate) fn disk(&self, taken: u64) -> Disk {
-        Disk { taken, free: self.free(), min_free: self.min_free }
     }
 
     /// Free bytes, at most a second old. A disk that cannot be asked counts as one with room: writing will tell.

@@ -9,7 +9,7 @@ use crate::model::verification::{Consent, Proof, Verification};
 use url::Url;
 
 /// Why one is unverified that was not asked yet.
-pub(crate) const UNASKED: &str = "its endpoint is asked whether it wants the events";
+const UNASKED: &str = "its endpoint is asked whether it wants the events";
 
 /// An endpoint that has said nothing yet.
 pub(crate) fn unasked(proof: Proof) -> Verification {
@@ -30,10 +30,15 @@ pub(crate) fn awaited(mut subscription: Subscription, now: Timestamp) -> Subscri
         State::Paused | State::Disabled => return subscription,
     };
     if state != subscription.status.state {
-        let reason = (state == State::Unverified).then(|| UNASKED.to_owned());
-        subscription.status = Status { state, reason, since: now };
+        subscription.status = status(state, None, now);
     }
     subscription
+}
+
+/// That it is in this state now, for this reason; whoever has to be asked is so because nobody has asked yet.
+fn status(state: State, reason: Option<String>, now: Timestamp) -> Status {
+    let reason = if state == State::Unverified { Some(UNASKED.to_owned()) } else { reason };
+    Status { state, reason, since: now }
 }
 
 /// `old` in another state; `None` when it is in it. To go on, whoever has not agreed has to be asked first.
@@ -45,10 +50,9 @@ pub(crate) fn turned(old: &Subscription, into: (State, Option<String>), now: Tim
     if old.status.state == state {
         return None;
     }
-    let reason = if state == State::Unverified { Some(UNASKED.to_owned()) } else { reason };
     let mut changed = old.clone();
     (changed.version, changed.updated) = (old.version + 1, now);
-    changed.status = Status { state, reason, since: now };
+    changed.status = status(state, reason, now);
     Some(changed)
 }
 

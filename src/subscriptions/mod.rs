@@ -50,7 +50,7 @@ use crate::subscriptions::amend::{Amendment, Tuned};
 use crate::subscriptions::cell::Hands;
 use crate::subscriptions::error::DirectoryError;
 use crate::subscriptions::skip::Skipped;
-use crate::subscriptions::snapshot::{Entry, Snapshot, enter, recall, stand};
+use crate::subscriptions::snapshot::{Entry, Snapshot, enter, stand};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -87,7 +87,7 @@ impl Directory {
         // A delete that was cut off after the subscription was gone left its rows (protocol T15).
         hands.store.purge_unknown(&all.values().map(|entry| entry.subscription.sid).collect())?;
         hands.outbox.begin(hands.store.outbox()?); // before lanes tell more
-        recall(&hands, all.values().map(|entry| (entry.cell.sid, &entry.cell)).collect())?;
+        opening::recall(&hands, all.values().map(|entry| (entry.cell.sid, &entry.cell)).collect())?;
         hands.store.known().tidy(clock::now())?;
         let (current, owed) = (ArcSwap::from_pointee(Snapshot::new(all)), Mutex::default());
         let (defaults, swapping) = (ArcSwap::from_pointee(defaults), RwLock::new(()));

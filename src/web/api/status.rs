@@ -46,7 +46,7 @@ fn body(state: &state::State) -> Value {
         "dead_letters": { "rows": totals.letters.rows, "bytes": totals.letters.bytes },
         "quarantine": { "rows": quarantine.rows, "bytes": quarantine.bytes },
         "ledger": { "rows": totals.rows, "bytes": totals.bytes, "oldest": totals.oldest.map(text) },
-        "store": store(&report, state.store.disk().free),
+        "store": store(&report, state.store.disk().free()),
         "schema_registry": report.registry.as_ref().map(health),
         "backpressure": report.backpressure,
         "open_bytes": state.directory.hands().partitions.bytes(),
