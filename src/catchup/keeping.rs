@@ -1,12 +1,11 @@
 //! How long Kafka keeps what somebody who is behind still wants. That of a compacted topic perhaps only the last record of
 //! a key is left is said once for each topic; that its time is nearly over, once for each subscription and topic.
 
-use crate::catchup::parts::Parts;
+use crate::catchup::parts::{Parts, Stands};
 use crate::kafka::policy::{self, Cleanup};
 use crate::kafka::settings::KafkaSettings;
-use crate::model::cursor::{CursorMode, CursorRow};
+use crate::model::cursor::CursorMode;
 use crate::model::id::Sid;
-use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
 use crate::runtime::clock;
 use std::collections::{HashMap, HashSet};
@@ -26,8 +25,11 @@ pub(crate) struct Keeping {
     /// How long topics keep their records, where that is bounded by age.
     known: HashMap<Arc<str>, Option<Duration>>,
     /// Who was warned, and is near the end still.
-    warned: HashSet<(Sid, Arc<str>)>,
+    warned: HashSet<Who>,
 }
+
+/// A subscription and a topic.
+type Who = (Sid, Arc<str>);
 
 // === impl Keeping ===
 
@@ -43,10 +45,10 @@ impl Keeping {
         }
         self.next = Instant::now() + EVERY;
         let mut behind = parts.cursors();
-        behind.retain(|(_, _, row)| row.mode == CursorMode::Behind);
-        self.ask(behind.iter().map(|(_, at, _)| &at.topic).collect());
+        behind.retain(|stands| stands.row.mode == CursorMode::Behind);
+        self.ask(behind.iter().map(|stands| &stands.at.topic).collect());
         let hands = parts.directory.hands();
-        for (sid, topic, left) in self.near(&behind, clock::now()) {
+        for ((sid, topic), left) in self.near(&behind, clock::now()) {
             warn!(subscription = %sid, %topic, left_s = left.as_secs(),
                 "retention will soon take records that it was not sent yet");
             hands.outbox.near(&hands.store, sid, (&topic, left));
@@ -76,9 +78,9 @@ impl Keeping {
     }
 
     /// Who has come near the end since the last look, and how long it has at the partition where it has least.
-    fn near(&mut self, behind: &[(Sid, TopicPartition, CursorRow)], now: Timestamp) -> Vec<(Sid, Arc<str>, Duration)> {
-        let mut least: HashMap<(Sid, Arc<str>), Duration> = HashMap::new();
-        for (sid, at, row) in behind {
+    fn near(&mut self, behind: &[Stands], now: Timestamp) -> Vec<(Who, Duration)> {
+        let mut least: HashMap<Who, Duration> = HashMap::new();
+        for Stands { sid, at, row } in behind {
             let Some(retention) = self.known.get(&at.topic).copied().flatten() else { continue };
             let Some(near) = row.near else { continue };
             let left = retention.saturating_sub(now.since(near));
@@ -88,15 +90,15 @@ impl Keeping {
             }
         }
         let before = std::mem::replace(&mut self.warned, least.keys().cloned().collect());
-        let new = least.into_iter().filter(|(who, _)| !before.contains(who));
-        new.map(|((sid, topic), left)| (sid, topic, left)).collect()
+        least.into_iter().filter(|(who, _)| !before.contains(who)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::cursor::BehindReason;
+    use crate::model::cursor::{BehindReason, CursorRow};
+    use crate::model::record::TopicPartition;
 
     #[test]
     fn who_comes_near_the_end_is_told_once_until_it_is_far_from_it_again() {
@@ -108,12 +110,13 @@ mod tests {
         let stands = |topic: &str, partition, near: Option<i64>| {
             let at = TopicPartition { topic: topic.into(), partition };
             let (near, since, reason) = (near.map(minute), Timestamp::default(), BehindReason::Slow);
-            (sid, at, CursorRow { mode: CursorMode::Behind, offset: 5, near, since, reason, to: None })
+            let row = CursorRow { mode: CursorMode::Behind, offset: 5, near, since, reason, to: None };
+            Stands { sid, at, row }
         };
         let behind = [stands("week", 0, Some(9_000)), stands("week", 1, Some(5_000)), stands("week", 2, None)];
         assert!(keeping.near(&behind, minute(60_000)).is_empty(), "an eighth is left of the oldest");
         let told = keeping.near(&behind, minute(70_000));
-        assert_eq!(told, [(sid, "week".into(), Duration::from_millis(5_000))]);
+        assert_eq!(told, [((sid, "week".into()), Duration::from_millis(5_000))]);
         assert!(keeping.near(&behind, minute(80_000)).is_empty(), "it was told");
         assert!(keeping.near(&[stands("week", 1, Some(79_000))], minute(80_000)).is_empty(), "it went on");
         assert_eq!(keeping.near(&behind, minute(80_000)).len(), 1, "again");

@@ -160,33 +160,15 @@ fn wants(places: &[i64], offset: i64) -> bool {
 mod tests {
     use super::*;
     use crate::map::written::Rules;
-    use crate::model::event::IntegrationEvent;
-    use crate::model::id::EventId;
+    use crate::model::event::tests::event;
     use crate::model::problem::Problems;
-    use crate::model::record::Origin;
-    use crate::model::time::Timestamp;
 
     fn rules() -> Arc<Pipeline> {
         Arc::new(Pipeline::new(Rules::default().finish(&mut Problems::default()), Vec::new(), 1 << 20))
     }
 
     fn passed(offset: i64, length: usize) -> Passed {
-        let origin = Origin { topic: "t".into(), partition: 0, offset, timestamp: Timestamp::from_millis(0) };
-        let event = IntegrationEvent {
-            id: EventId::derive(&origin, "m", 0),
-            origin,
-            mapping: "m".into(),
-            ord: 0,
-            source: "/s".into(),
-            event_type: "a.b".into(),
-            subject: None,
-            time: Timestamp::from_millis(0),
-            tenant: None,
-            key: None,
-            traceparent: None,
-            extensions: Vec::new(),
-            data: serde_json::json!("x".repeat(length)),
-        };
+        let event = event(offset, serde_json::json!("x".repeat(length)));
         Passed { offset, events: vec![Arc::new(Emitted::new(event))] }
     }
 

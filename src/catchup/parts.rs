@@ -35,6 +35,14 @@ pub(crate) struct Parts {
     pub(crate) lately: Lately,
 }
 
+/// Where a place of a subscription stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stands {
+    pub(crate) sid: Sid,
+    pub(crate) at: TopicPartition,
+    pub(crate) row: CursorRow,
+}
+
 // === impl Parts ===
 
 impl Parts {
@@ -73,10 +81,10 @@ impl Parts {
     }
 
     /// The cursors of all lanes.
-    pub(crate) fn cursors(&self) -> Vec<(Sid, TopicPartition, CursorRow)> {
+    pub(crate) fn cursors(&self) -> Vec<Stands> {
         let cells = self.directory.hands().readers.with_cursors();
         let of = |cell: &Arc<Cell>| {
-            let named = |(place, row): (&PlaceKey, CursorRow)| (cell.sid, place.at.clone(), row);
+            let named = |(place, row): (&PlaceKey, CursorRow)| Stands { sid: cell.sid, at: place.at.clone(), row };
             cell.act(|lane, _| lane.cursors().map(named).collect::<Vec<_>>())
         };
         cells.iter().flat_map(of).collect()

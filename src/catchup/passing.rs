@@ -8,13 +8,13 @@ use crate::decode;
 use crate::model::quarantine::{Fault, Owed};
 use crate::model::record::Record;
 use crate::model::schema::SchemaId;
-use crate::model::trace::Parent;
-use crate::pipeline::Passage;
+use crate::pipeline::{Passage, Pipeline};
+use crate::quarantine;
 use crate::registry::desk::Said;
 use crate::runtime::clock;
 use crate::subscriptions::snapshot::Group;
-use tracing::field::display;
-use tracing::{error, warn};
+use std::sync::Arc;
+use tracing::error;
 
 /// What came of a record.
 pub(crate) enum Became {
@@ -64,30 +64,28 @@ pub(crate) fn pass(parts: &Parts, record: &Record, (epoch, here): (u64, i64), ab
     }
     let offset = record.origin.offset;
     let understood = faults.is_empty() && dropped.is_empty();
-    for fault in dropped {
-        let trace_id = Parent::of(record).map(|parent| display(parent.context().trace));
-        warn!(offset, mapping = fault.mapping, trace_id, "dropped, as its mapping asks: {}", fault.detail);
-    }
+    quarantine::tell_dropped(record, &dropped);
     for fault in faults {
-        quarantine(parts, record, fault, aboard);
+        keep(parts, record, fault, aboard);
     }
     let spot = Spot { epoch, rules: &rules, here };
     let kept = understood && parts.lately.keep(spot, &Passed { offset, events });
     Became::Events(Taken { offset, groups, kept: if kept { Kept::Yes } else { Kept::No } })
 }
 
-/// The next record, if it was passed lately.
-pub(crate) fn known(parts: &Parts, (epoch, here): (u64, i64)) -> Option<i64> {
+/// The next record, if it was passed lately by the rules in force; with these.
+pub(crate) fn known(parts: &Parts, (epoch, here): (u64, i64)) -> Option<(Arc<Pipeline>, Passed)> {
     let rules = parts.pipeline.load_full();
-    Some(parts.lately.next(Spot { epoch, rules: &rules, here })?.offset)
+    let passed = parts.lately.next(Spot { epoch, rules: &rules, here })?;
+    Some((rules, passed))
 }
 
-/// As [`known`], with what the rules in force made of it for those who ride by now.
-pub(crate) fn again(parts: &Parts, (epoch, here): (u64, i64), aboard: &Aboard) -> Option<Taken> {
+/// What that holds for those who ride by now; `None` when other rules are in force.
+pub(crate) fn again(parts: &Parts, (rules, passed): &(Arc<Pipeline>, Passed), aboard: &Aboard) -> Option<Taken> {
     parts.directory.in_force(|snapshot| {
-        let rules = parts.pipeline.load_full();
-        let Passed { offset, events } = parts.lately.next(Spot { epoch, rules: &rules, here })?;
-        Some(Taken { offset, groups: snapshot.takers_among(&events, aboard.sids()), kept: Kept::Yes })
+        let groups = || snapshot.takers_among(&passed.events, aboard.sids());
+        let same = Arc::ptr_eq(rules, &parts.pipeline.load());
+        same.then(|| Taken { offset: passed.offset, groups: groups(), kept: Kept::Yes })
     })
 }
 
@@ -100,7 +98,7 @@ fn stops(parts: &Parts, record: &Record, stop: Option<&Fault>, faults: &[Fault])
 /// Keeps a record for those who ride: the others have it, or come to it by themselves.
 ///
 /// INVARIANT (P7): handed over before any lane hears that the record was passed, so no cursor is durable earlier.
-fn quarantine(parts: &Parts, record: &Record, fault: Fault, aboard: &Aboard) {
+fn keep(parts: &Parts, record: &Record, fault: Fault, aboard: &Aboard) {
     let (offset, riders) = (record.origin.offset, aboard.sids().iter().copied().collect());
     let owed = Owed::to_riders(riders, clock::now());
     parts.quarantine.keep(record, (fault, owed), move |result| {

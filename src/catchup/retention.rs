@@ -3,12 +3,11 @@
 //! Retention takes records by age, so what the log holds from its first record up to a cursor, in time, is about how
 //! long the cursor may still stay. Looked up once a minute, for the few cursors that are furthest back.
 
-use crate::catchup::parts::Parts;
+use crate::catchup::parts::{Parts, Stands};
 use crate::catchup::reader::Reader;
 use crate::kafka::group::GroupError;
 use crate::kafka::range::Read;
-use crate::model::cursor::{CursorMode, CursorRow};
-use crate::model::id::Sid;
+use crate::model::cursor::CursorMode;
 use crate::model::record::TopicPartition;
 use crate::model::time::Timestamp;
 use crate::runtime::status::Beginning;
@@ -72,9 +71,9 @@ impl Retention {
     }
 }
 
-fn lasts(cursors: &[(Sid, TopicPartition, CursorRow)]) -> HashMap<TopicPartition, Last> {
+fn lasts(cursors: &[Stands]) -> HashMap<TopicPartition, Last> {
     let mut lasts: HashMap<TopicPartition, Last> = HashMap::new();
-    for (_, at, row) in cursors.iter().filter(|(_, _, row)| row.mode == CursorMode::Behind) {
+    for Stands { at, row, .. } in cursors.iter().filter(|stands| stands.row.mode == CursorMode::Behind) {
         let one = Last { near: row.near, offset: row.offset };
         let last = lasts.entry(at.clone()).or_insert(one);
         if one.offset < last.offset {
@@ -108,7 +107,8 @@ mod tests {
     use super::*;
     use crate::catchup::world::{World, at as first};
     use crate::lane::settings::DeliverySettings;
-    use crate::model::cursor::BehindReason;
+    use crate::model::cursor::{BehindReason, CursorRow};
+    use crate::model::id::Sid;
     use crate::runtime::clock;
 
     fn row(mode: CursorMode, offset: i64, near: Option<i64>) -> CursorRow {
@@ -125,7 +125,7 @@ mod tests {
             (at(0), row(CursorMode::Live, 1, Some(100))),
             (at(1), row(CursorMode::Behind, 9, None)),
         ]
-        .map(|(at, row)| (Sid::new(1, 1), at, row));
+        .map(|(at, row)| Stands { sid: Sid::new(1, 1), at, row });
         let lasts = lasts(&cursors);
         assert_eq!(lasts.len(), 2);
         assert_eq!(lasts[&at(0)], Last { near: Some(Timestamp::from_millis(500)), offset: 5 });

@@ -198,9 +198,9 @@ impl<'a> Scan<'a> {
     /// The next record, if it was passed lately.
     fn again(&mut self, epoch: u64) -> Option<Taken> {
         let begun = Instant::now();
-        let offset = passing::known(self.parts, (epoch, self.here))?;
-        self.board(offset);
-        let taken = passing::again(self.parts, (epoch, self.here), &self.aboard);
+        let known = passing::known(self.parts, (epoch, self.here))?;
+        self.board(known.1.offset);
+        let taken = passing::again(self.parts, &known, &self.aboard);
         *self.worked += begun.elapsed();
         taken
     }

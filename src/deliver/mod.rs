@@ -68,9 +68,8 @@ mod tests {
     use crate::deliver::error::{SecretError, TargetError};
     use crate::egress::exchange::{ExchangeError, Response};
     use crate::model::event::IntegrationEvent;
-    use crate::model::id::{EventId, Sid};
+    use crate::model::id::Sid;
     use crate::model::outcome::FailureCause;
-    use crate::model::record::Origin;
     use crate::model::secret::{Secret, SigningSecret};
     use crate::model::subscription::{Auth, Format, Signing, State, Status, Subscription, Tenant};
     use crate::model::trace::{Context, Parent, SpanId, TraceId};
@@ -134,22 +133,8 @@ mod tests {
     }
 
     fn event(subject: &str) -> Emitted {
-        let origin = Origin { topic: "t".into(), partition: 0, offset: 0, timestamp: t0() };
-        Emitted::new(IntegrationEvent {
-            id: EventId::derive(&origin, "m", 0),
-            origin,
-            mapping: "m".into(),
-            ord: 0,
-            source: "/s".into(),
-            event_type: "a.b".into(),
-            subject: Some(subject.into()),
-            time: t0(),
-            tenant: None,
-            key: None,
-            traceparent: None,
-            extensions: Vec::new(),
-            data: serde_json::json!({"n": 1}),
-        })
+        let event = crate::model::event::tests::event(0, serde_json::json!({"n": 1}));
+        Emitted::new(IntegrationEvent { subject: Some(subject.into()), time: t0(), ..event })
     }
 
     fn refused(change: impl FnOnce(&mut Subscription)) -> TargetError {

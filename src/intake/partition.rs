@@ -12,12 +12,11 @@ use crate::model::delivery::Ticket;
 use crate::model::event::Emitted;
 use crate::model::quarantine::{Fault, Owed};
 use crate::model::record::{Origin, Record};
-use crate::model::trace::Parent;
 use crate::pipeline::{Passage, Pipeline};
 use crate::progress::gate::Reason;
 use crate::progress::partition::{Admission, Admitted};
 use crate::progress::partitions::Partitions;
-use crate::quarantine::{NoRoom, Quarantine};
+use crate::quarantine::{self, NoRoom, Quarantine};
 use crate::registry::desk::{Desk, Said};
 use crate::runtime::clock;
 use crate::runtime::fault;
@@ -128,16 +127,7 @@ impl Admit {
         if let (Some(passing), Some(fault)) = (&mut passing, passage.faults.iter().chain(&passage.dropped).next()) {
             passing.failed(fault.reason.as_str());
         }
-        for fault in passage.dropped {
-            let trace_id = Parent::of(&record).map(|parent| display(parent.context().trace));
-            warn!(
-                offset = ticket.offset,
-                mapping = fault.mapping,
-                trace_id,
-                "dropped, as its mapping asks: {}",
-                fault.detail
-            );
-        }
+        quarantine::tell_dropped(&record, &passage.dropped);
         if !passage.faults.is_empty() {
             self.quarantine(&record, passage.faults, &ticket);
         }

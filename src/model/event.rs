@@ -148,3 +148,29 @@ impl Write for Count {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An event of type `a.b` that mapping `m` made of the record at this offset of `t`, partition 0, of 1970.
+    pub(crate) fn event(offset: i64, data: Value) -> IntegrationEvent {
+        let time = Timestamp::from_millis(0);
+        let origin = Origin { topic: "t".into(), partition: 0, offset, timestamp: time };
+        IntegrationEvent {
+            id: EventId::derive(&origin, "m", 0),
+            origin,
+            mapping: "m".into(),
+            ord: 0,
+            source: "/s".into(),
+            event_type: "a.b".into(),
+            subject: None,
+            time,
+            tenant: None,
+            key: None,
+            traceparent: None,
+            extensions: Vec::new(),
+            data,
+        }
+    }
+}

@@ -13,7 +13,7 @@ pub mod settings;
 use crate::metrics::Metrics;
 use crate::model::quarantine::{Fault, Owed, Quarantined};
 use crate::model::record::{Origin, Record};
-use crate::model::trace::Parent;
+use crate::model::trace::{Parent, TraceId};
 use crate::model::weight::Weight;
 use crate::quarantine::settings::QuarantineSettings;
 use crate::runtime::clock;
@@ -23,7 +23,7 @@ use crate::store::error::StoreError;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tracing::field::display;
+use tracing::field::{DisplayValue, display};
 use tracing::warn;
 
 /// The quarantine; shared by all who read.
@@ -86,6 +86,19 @@ struct Pending {
 /// What is known of a row without reading its record.
 type Row = (Owed, Weight);
 
+/// Says what of `record` its mappings let go although it was not understood (`on_error: drop`).
+pub fn tell_dropped(record: &Record, dropped: &[Fault]) {
+    for fault in dropped {
+        let (offset, trace_id) = (record.origin.offset, trace_id(record));
+        warn!(offset, mapping = fault.mapping, trace_id, "dropped, as its mapping asks: {}", fault.detail);
+    }
+}
+
+/// The trace that a record names, for a line of the log.
+fn trace_id(record: &Record) -> Option<DisplayValue<TraceId>> {
+    Parent::of(record).map(|parent| display(parent.context().trace))
+}
+
 // === impl Quarantine ===
 
 impl Quarantine {
@@ -145,7 +158,7 @@ impl Quarantine {
     ) {
         let Origin { topic, partition, offset, .. } = &record.origin;
         self.metrics.records_quarantined(topic, fault.reason);
-        let trace_id = Parent::of(record).map(|parent| display(parent.context().trace));
+        let trace_id = trace_id(record);
         warn!(%topic, partition, offset, mapping = fault.mapping, field = fault.field, trace_id, "quarantined: {}",
             fault.detail);
         let mut held = self.lock();
