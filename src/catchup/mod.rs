@@ -5,6 +5,7 @@
 //! up to intake, intake takes over.
 
 mod aboard;
+mod effort;
 mod keeping;
 mod lately;
 mod parts;
@@ -19,6 +20,7 @@ mod waiters;
 #[cfg(test)]
 mod world;
 
+use crate::catchup::effort::Effort;
 use crate::catchup::keeping::Keeping;
 use crate::catchup::lately::Lately;
 use crate::catchup::parts::Parts;
@@ -26,7 +28,7 @@ use crate::catchup::reader::Reader;
 use crate::catchup::retention::Retention;
 use crate::catchup::scan::Scan;
 use crate::catchup::tails::Tails;
-use crate::catchup::turns::{Next, Turns};
+use crate::catchup::turns::{Next, Stand, Turns};
 use crate::catchup::waiters::Waiters;
 use crate::kafka::settings::KafkaSettings;
 use crate::pipeline::Pipeline;
@@ -42,7 +44,7 @@ use std::time::{Duration, Instant};
 /// How long a thread waits for a call before it looks again: a back-off may have passed.
 const PAUSE: Duration = Duration::from_millis(200);
 /// As [`PAUSE`], when others will have room in a moment.
-const SOON: Duration = Duration::from_millis(20);
+const SOON: Duration = Duration::from_millis(10);
 /// Between two looks, whatever calls come in: each asks every lane that waits.
 const BREATH: Duration = Duration::from_millis(5);
 /// How long what was fetched is kept for a place that comes back.
@@ -98,22 +100,25 @@ struct Beside {
 
 /// One scan after the other.
 fn work(parts: &Parts, kafka: &KafkaSettings, mut beside: Option<Beside>) {
-    let (mut reader, mut scanned, mut worked) = (Reader::new(kafka.clone()), Instant::now(), Duration::ZERO);
+    let (mut reader, mut scanned, mut effort) = (Reader::new(kafka.clone()), Instant::now(), Effort::new());
+    let mut stand = None;
     while !parts.shutdown.stopping() {
         if let Some(Beside { retention, tails, keeping }) = &mut beside {
             retention.look(parts, &mut reader);
             tails.look(parts, &mut reader);
             keeping.look(parts);
         }
-        let next = parts.next(reader.stands_on());
+        let next = parts.next(stand.as_ref());
         if let Next::Scan((choice, waiters)) = next {
             let at = choice.at.clone();
-            let over = Scan::new(parts, (&mut reader, &mut worked), (choice.at, choice.start)).run(waiters);
+            let over = Scan::new(parts, (&mut reader, &mut effort), (choice.at, choice.start)).run(waiters);
+            stand = Some(Stand { at: at.clone(), here: over.here });
             parts.over(&at, over);
             scanned = Instant::now();
             continue;
         }
         if scanned.elapsed() >= KEEP {
+            stand = None;
             reader.rest();
             parts.lately.rest(KEEP);
         }

@@ -1,7 +1,7 @@
 //! What all scans share.
 
 use crate::catchup::lately::Lately;
-use crate::catchup::turns::{Choice, Next, Over, Turns, Waiting};
+use crate::catchup::turns::{Choice, Next, Over, Stand, Turns, Waiting};
 use crate::catchup::waiters::{Waiter, Waiters};
 use crate::lane::signal::PlaceKey;
 use crate::model::cursor::CursorRow;
@@ -59,7 +59,7 @@ impl Parts {
 
     /// What is scanned next by a thread whose reader stands there, and who waits; until [`Parts::over`] it is nobody
     /// else's. Places that have nothing left to read are told to intake instead.
-    pub(crate) fn next(&self, stands: Option<&TopicPartition>) -> Next<(Choice, Vec<Waiter>)> {
+    pub(crate) fn next(&self, stand: Option<&Stand>) -> Next<(Choice, Vec<Waiter>)> {
         let hands = self.directory.hands();
         if hands.store.space() == Space::Hard {
             return Next::Nobody; // what is read could not be parked, nor a cursor moved
@@ -73,7 +73,7 @@ impl Parts {
             }
         }
         let waiting = waiters.iter().map(Waiter::waiting).collect::<Vec<Waiting>>();
-        match self.turns().choose((&waiting, stands), position, clock::now()) {
+        match self.turns().choose((&waiting, stand), position, clock::now()) {
             Next::Scan(choice) => Next::Scan((choice, waiters)),
             Next::Soon => Next::Soon,
             Next::Nobody => Next::Nobody,

@@ -41,11 +41,6 @@ impl Reader {
         Self { settings, range: None, stand: None, left: None }
     }
 
-    /// The partition it stands on.
-    pub(crate) fn stands_on(&self) -> Option<&TopicPartition> {
-        self.stand.as_ref().map(|stand| &stand.at)
-    }
-
     /// Reads `at` from `offset` on. `position` is a place that the log is known to have reached before this call.
     ///
     /// # Errors

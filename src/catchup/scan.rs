@@ -4,6 +4,7 @@
 //! intake it lingers a moment, so that intake can name the offsets where it takes over.
 
 use crate::catchup::aboard::Aboard;
+use crate::catchup::effort::{Effort, SLICE};
 use crate::catchup::parts::Parts;
 use crate::catchup::passing::{self, Became, Kept, Taken};
 use crate::catchup::reader::Reader;
@@ -25,10 +26,6 @@ const POLL: Duration = Duration::from_millis(100);
 const BEAT: Duration = Duration::from_millis(50);
 /// How often new riders are looked for.
 const LOOK: Duration = Duration::from_millis(500);
-/// A scan rests after so much work: short against the time a live record may take.
-const SLICE: Duration = Duration::from_millis(5);
-/// So many offsets are read through to where the next one waits: those who got off want them next, and a seek costs more.
-const NEAR: i64 = 256;
 /// How long a scan stays at intake's position; intake answers who wants to join within a tenth of a second.
 const LINGER: Duration = Duration::from_millis(300);
 /// How long nothing at all may come before the partition counts as out of reach.
@@ -55,8 +52,7 @@ pub(crate) struct Scan<'a> {
     /// Since when it waits for a schema.
     lacks: Option<Instant>,
     from: Source,
-    /// Work of this thread since its last rest.
-    worked: &'a mut Duration,
+    effort: &'a mut Effort,
 }
 
 /// Whether places wait that the scan has passed.
@@ -78,10 +74,10 @@ enum Source {
 // === impl Scan ===
 
 impl<'a> Scan<'a> {
-    /// A pass from the lowest of these places on, by a thread that has worked so long since its last rest.
+    /// A pass from the lowest of these places on, by the thread of this effort.
     pub(crate) fn new(
         parts: &'a Parts,
-        (reader, worked): (&'a mut Reader, &'a mut Duration),
+        (reader, effort): (&'a mut Reader, &'a mut Effort),
         (at, here): (TopicPartition, i64),
     ) -> Self {
         let now = Instant::now();
@@ -99,7 +95,7 @@ impl<'a> Scan<'a> {
             caught: None,
             lacks: None,
             from: Source::Lately,
-            worked,
+            effort,
         }
     }
 
@@ -114,12 +110,12 @@ impl<'a> Scan<'a> {
             self.rest();
         };
         self.aboard.pass(self.here, self.hands());
-        let rode = if ended == Ended::Time { self.aboard.who() } else { HashSet::new() };
+        let rode = self.aboard.who();
         if ended == Ended::Trouble {
             self.aboard.strand();
             self.reader.rest();
         }
-        Over { ended, rode, full: self.aboard.full() }
+        Over { ended, here: self.here, rode, full: self.aboard.full() }
     }
 
     fn hands(&self) -> &'a Hands {
@@ -176,10 +172,8 @@ impl<'a> Scan<'a> {
         {
             return Some(ended);
         }
-        if self.aboard.is_empty()
-            && let Some(ended) = self.go_to_the_next()
-        {
-            return Some(ended);
+        if self.aboard.is_empty() && !self.is_next_near() {
+            return Some(Ended::Empty);
         }
         let Some(epoch) = self.epoch() else { return Some(Ended::Gone) };
         if let Some(taken) = self.again(epoch) {
@@ -197,12 +191,9 @@ impl<'a> Scan<'a> {
 
     /// The next record, if it was passed lately.
     fn again(&mut self, epoch: u64) -> Option<Taken> {
-        let begun = Instant::now();
         let known = passing::known(self.parts, (epoch, self.here))?;
         self.board(known.1.offset);
-        let taken = passing::again(self.parts, &known, &self.aboard);
-        *self.worked += begun.elapsed();
-        taken
+        passing::again(self.parts, &known, &self.aboard)
     }
 
     /// Who waits at or below this offset gets on.
@@ -231,26 +222,15 @@ impl<'a> Scan<'a> {
 
     /// Tells the riders how far it is, and looks for new ones.
     fn beat(&mut self) -> Option<Ended> {
-        let begun = Instant::now();
-        self.beaten = begun;
+        self.beaten = Instant::now();
         self.aboard.pass(self.here, self.hands());
         self.tell_where_places_stand();
         let left = self.looked.elapsed() >= LOOK && self.meet(self.parts.look()) == Left::Some;
-        *self.worked += begun.elapsed();
         let joins = self.position().is_none_or(|position| position - self.here <= turns::CLOSE);
         if left && !joins {
             return Some(Ended::Time); // those it has passed would run dry before a whole turn is over
         }
         (self.hands().store.space() == Space::Hard).then(|| self.trouble("the disk is full"))
-    }
-
-    /// Nobody rides: goes on where the next one waits, if anybody does.
-    fn go_to_the_next(&mut self) -> Option<Ended> {
-        let Some(next) = self.platform.next() else { return Some(Ended::Empty) };
-        if next > self.here + NEAR {
-            (self.here, self.from) = (next, Source::Lately);
-        }
-        None
     }
 
     /// Passes a record through the rules and offers what it becomes.
@@ -262,10 +242,8 @@ impl<'a> Scan<'a> {
             self.here = self.here.max(position);
             return self.at_intake();
         }
-        let begun = Instant::now();
         self.board(offset);
         let became = passing::pass(self.parts, &record, (epoch, self.here), &self.aboard);
-        *self.worked += begun.elapsed();
         if !matches!(became, Became::Lacks(_)) {
             self.hands().metrics.catch_up_read(1); // else it is read again
         }
@@ -300,18 +278,21 @@ impl<'a> Scan<'a> {
 
     /// Offers what a record became. It is passed when anybody rides on, or the next one waits near.
     fn carry(&mut self, taken: &Taken) {
-        let (begun, offset) = (Instant::now(), taken.offset);
+        let offset = taken.offset;
         (self.caught, self.here) = (None, offset);
         if !taken.groups.is_empty() {
             fault::point("scan.offer");
             taken.groups.iter().for_each(|group| self.aboard.offer(offset, group));
         }
-        let near = self.platform.next().is_some_and(|next| next <= offset + NEAR);
-        match self.aboard.is_empty() && !near {
+        match self.aboard.is_empty() && !self.is_next_near() {
             true => self.from = Source::Lately, // the reader stands behind it already
             false => self.here = offset + 1,
         }
-        *self.worked += begun.elapsed();
+    }
+
+    /// Whether somebody waits where reading on costs less than a seek.
+    fn is_next_near(&self) -> bool {
+        self.platform.next().is_some_and(|next| next <= self.here + turns::NEAR)
     }
 
     /// The schema of the next record is being looked up.
@@ -374,9 +355,9 @@ impl<'a> Scan<'a> {
 
     /// Leaves the processor to live records.
     fn rest(&mut self) {
-        if *self.worked >= SLICE {
+        if let Some(worked) = self.effort.worked() {
             let live = if self.hands().partitions.bytes() > 0 { Live::Busy } else { Live::Quiet };
-            std::thread::sleep(turns::rest(std::mem::take(self.worked), self.parts.scans, live));
+            self.effort.rest(turns::rest(worked, self.parts.scans, live));
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Now. The only place that asks the system what time it is.
 
 use crate::model::time::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
 
 /// The present time, UTC, in milliseconds.
 #[must_use]
@@ -16,4 +18,10 @@ pub fn now() -> Timestamp {
 pub fn nanos() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The time that this thread had a processor, since it began.
+#[must_use]
+pub fn thread_cpu() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
