@@ -33,3 +33,8 @@ pub mod subscriptions;
 pub mod traces;
 pub mod web;
 pub mod yaml;
+
+/// Of the library, so that tests and benchmarks measure what the daemon runs with.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
