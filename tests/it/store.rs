@@ -174,8 +174,9 @@ fn a_damaged_store_is_told_by_check_and_replaced_by_its_backup() {
     assert!(home.run("store export backup").status.success());
     let data = home.path("store/db");
     let mut bytes = fs::read(&data).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle..middle + 200_000].fill(0x5a);
+    // Most of it: what the log has left behind is nobody's loss, and where that lies is chance.
+    let eighth = bytes.len() / 8;
+    bytes[eighth..eighth * 7].fill(0x5a);
     fs::write(&data, bytes).unwrap();
     let checked = home.run("store check");
     let told = said(&checked);
@@ -257,6 +258,22 @@ fn small_disk(folder: &Path, size: &str) -> bool {
 
 #[test]
 fn a_disk_that_runs_full_in_the_midst_of_a_write_stops_it_with_the_reason_and_loses_nothing() {
+    // The floor looks once a second; now and then it looks in the very moment before the disk is full.
+    assert!((0..8).any(|_| runs_full() != Full::NoticedBefore), "the floor noticed each time");
+}
+
+/// How a small disk ran full.
+#[derive(PartialEq, Eq)]
+enum Full {
+    /// In the midst of a write.
+    Stopped,
+    /// The floor noticed before.
+    NoticedBefore,
+    /// There is no small disk here.
+    Skipped,
+}
+
+fn runs_full() -> Full {
     const RECORDS: u64 = 60;
     let topic = Broker::shared().topic("enospc", 3);
     let group = format!("g.{topic}");
@@ -266,7 +283,7 @@ fn a_disk_that_runs_full_in_the_midst_of_a_write_stops_it_with_the_reason_and_lo
     // So that the floor does not notice: what comes within its second is more than there is.
     home.config["store"]["min_free"] = json!("1MiB");
     if !small_disk(&home.path("store"), "6m") {
-        return;
+        return Full::Skipped;
     }
     let endpoint = Endpoint::accepting();
     let mut daemon = home.start();
@@ -284,9 +301,12 @@ fn a_disk_that_runs_full_in_the_midst_of_a_write_stops_it_with_the_reason_and_lo
         if let Some(reply) = daemon.health("/readyz").filter(|reply| reply.status == 503) {
             unready = reply.body;
         }
-        daemon.has_ended()
+        daemon.has_ended() || daemon.log().contains("the disk is full: nothing is written")
     });
     let log = daemon.log();
+    if !log.contains("No space left on device") && !daemon.has_ended() {
+        return Full::NoticedBefore;
+    }
     assert_eq!(daemon.until_ended(PATIENCE).code(), Some(1), "{log}");
     assert!(log.contains("No space left on device") && !log.contains("panicked"), "{log}");
     assert!(unready.contains("No space left on device"), "/readyz said {unready:?}");
@@ -298,4 +318,5 @@ fn a_disk_that_runs_full_in_the_midst_of_a_write_stops_it_with_the_reason_and_lo
     assert_eq!(daemon.list("/v1/quarantine").len() as u64, RECORDS, "each once");
     assert!(daemon.stop().success());
     sound(&home);
+    Full::Stopped
 }
