@@ -72,10 +72,9 @@ mod tests {
     use crate::lane::signal::Group;
     use crate::metrics::Metrics;
     use crate::model::delivery::{LedgerHead, LedgerKey};
-    use crate::model::event::{Emitted, IntegrationEvent};
-    use crate::model::id::EventId;
-    use crate::model::record::{Origin, TopicPartition};
-    use crate::model::time::Timestamp;
+    use crate::model::event::Emitted;
+    use crate::model::event::tests::event;
+    use crate::model::record::TopicPartition;
     use crate::progress::partitions::Partitions;
     use crate::runtime::clock;
     use crate::store::Store;
@@ -83,30 +82,10 @@ mod tests {
     use crate::subscriptions::cell::Hands;
     use crate::subscriptions::{Directory, written};
     use crate::yaml::node::Node;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn at() -> TopicPartition {
         TopicPartition { topic: "t".into(), partition: 0 }
-    }
-
-    fn event(offset: i64, data: Value) -> IntegrationEvent {
-        let timestamp = Timestamp::from_millis(offset);
-        let origin = Origin { topic: "t".into(), partition: 0, offset, timestamp };
-        IntegrationEvent {
-            id: EventId::derive(&origin, "m", 0),
-            origin,
-            mapping: "m".into(),
-            ord: 0,
-            source: "/s".into(),
-            event_type: "t.any".into(),
-            subject: None,
-            time: timestamp,
-            tenant: None,
-            key: None,
-            traceparent: None,
-            extensions: Vec::new(),
-            data,
-        }
     }
 
     /// So many lanes that only collect, for nobody makes attempts.
